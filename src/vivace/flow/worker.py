@@ -1,0 +1,151 @@
+"""A blocking model off the event loop: one thread for each model, shared by every conversation.
+
+This file owns the border between the loop and threads. A call cannot be stopped from outside once
+its thread has begun; whoever waits for it may walk away, and its result is then dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from vivace.errors import ModelError
+
+__all__ = ["Worker", "stream_from_thread"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class _Desk(Generic[In, Out]):
+    """What one event loop has waiting for the thread."""
+
+    __slots__ = ("busy", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[In, asyncio.Future[Out]]] = deque()
+        self.busy = False
+
+
+class Worker(Generic[In, Out]):
+    """Calls `work` in a thread of its own, one batch after the other.
+
+    work: takes a list of items and returns as many results, in order. What arrives while the
+        thread is busy is worked on together next, up to `max_batch` at once.
+    max_waiting: calls that may wait; one more raises ModelError, since a queue that long means
+        that the machine cannot keep up and waiting would only make it worse.
+
+    Each call raises whatever `work` raised for its batch.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[In]], Sequence[Out]],
+        *,
+        name: str,
+        max_batch: int = 1,
+        max_waiting: int = 4096,
+    ) -> None:
+        self._work = work
+        self._name = name
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._desks: WeakKeyDictionary[asyncio.AbstractEventLoop, _Desk[In, Out]] = (
+            WeakKeyDictionary()
+        )
+
+    async def __call__(self, item: In) -> Out:
+        """The result of `work` for this item."""
+        loop = asyncio.get_running_loop()
+        desk = self._desks.get(loop)
+        if desk is None:
+            desk = self._desks[loop] = _Desk()
+        if len(desk.waiting) >= self._max_waiting:
+            raise ModelError(
+                f"{self._name}: {len(desk.waiting)} calls are waiting already; "
+                "run fewer sessions on this machine"
+            )
+        result: asyncio.Future[Out] = loop.create_future()
+        desk.waiting.append((item, result))
+        if not desk.busy:
+            self._next_batch(loop, desk)
+        return await result
+
+    def _next_batch(self, loop: asyncio.AbstractEventLoop, desk: _Desk[In, Out]) -> None:
+        batch: list[tuple[In, asyncio.Future[Out]]] = []
+        while desk.waiting and len(batch) < self._max_batch:
+            item, result = desk.waiting.popleft()
+            if not result.done():  # a caller who walked away costs no work
+                batch.append((item, result))
+        desk.busy = bool(batch)
+        if not batch:
+            return
+        done = loop.run_in_executor(self._threads, self._work, [item for item, _ in batch])
+        done.add_done_callback(lambda done: self._deliver(loop, desk, batch, done))
+
+    def _deliver(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        desk: _Desk[In, Out],
+        batch: Sequence[tuple[In, asyncio.Future[Out]]],
+        done: asyncio.Future[Sequence[Out]],
+    ) -> None:
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        results = () if error else done.result()
+        for index, (_, waiter) in enumerate(batch):
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(results[index])
+            elif isinstance(error, asyncio.CancelledError):
+                waiter.cancel()
+            else:
+                waiter.set_exception(error)
+        self._next_batch(loop, desk)
+
+
+async def stream_from_thread(
+    produce: Callable[[Callable[[Out], bool]], None], threads: ThreadPoolExecutor
+) -> AsyncIterator[Out]:
+    """Run `produce(emit)` in a thread and yield what it emits.
+
+    `emit(item)` returns True once nobody listens any more: `produce` should then return soon.
+    The queue between them is as long as what `produce` makes, so this is for short replies, such
+    as the tokens of one answer. Raises what `produce` raised, after all that it emitted.
+    """
+    loop = asyncio.get_running_loop()
+    items: deque[Out] = deque()
+    news = asyncio.Event()
+    gone = False
+
+    def arrived(item: Out) -> None:
+        items.append(item)
+        news.set()
+
+    def emit(item: Out) -> bool:
+        if not gone and not loop.is_closed():
+            loop.call_soon_threadsafe(arrived, item)
+        return gone
+
+    done = loop.run_in_executor(threads, produce, emit)
+    done.add_done_callback(lambda _: news.set())
+    try:
+        while True:
+            while items:
+                yield items.popleft()
+            if done.done():
+                break
+            news.clear()
+            await news.wait()
+        while items:
+            yield items.popleft()
+        done.result()
+    finally:
+        gone = True
+        # Nobody asks for the result after an early end; fetching it keeps asyncio from complaining.
+        done.add_done_callback(lambda done: done.cancelled() or done.exception())
