@@ -340,7 +340,7 @@ def _body_of_array(value: Any, mimetype: str) -> Body:
 
 
 def _body_of_picture(value: Any, mimetype: str) -> Body:
-    import io  # noqa: PLC0415 - only programs with pictures pay for it
+    import io  # only programs with pictures pay for it
 
     kind = (mimetype or "image/jpeg").removeprefix("image/").upper()
     buffer = io.BytesIO()

@@ -1,0 +1,1 @@
+"""Streams in motion: the only place that starts tasks and reads the clock."""

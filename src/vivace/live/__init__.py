@@ -1,0 +1,1 @@
+"""Conversations: a turn-based model made live, and the prompt that rolls along."""

@@ -1,0 +1,79 @@
+"""What the stages of one conversation share: the fence, the ledger, and announcements.
+
+An announcement is a broadcast. It does not stand in any queue: before `announce` returns, every
+machine of the conversation has been told and, for an interruption, nothing stale is left waiting.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+from weakref import WeakSet
+
+from vivace.flow.channel import Channel
+from vivace.flow.clock import now
+from vivace.flow.fence import Fence
+from vivace.machines.playout import Ledger
+from vivace.part import Interrupted, Part, Played, Playing, Reset, Signal, TurnComplete
+
+__all__ = ["Bus", "Listener"]
+
+Listener: TypeAlias = Callable[[Signal], None]
+
+
+class Bus:
+    """One conversation's fence, ledger, clock zero and announcements.
+
+    deliver: gets each announcement as a part, for the consumer's urgent lane.
+    """
+
+    def __init__(self, deliver: Callable[[Part], None]) -> None:
+        self.fence = Fence()
+        self.ledger = Ledger()
+        self.started_at = now()
+        self._deliver = deliver
+        self._channels: WeakSet[Channel[Part]] = WeakSet()
+        self._listeners: list[Listener] = []
+        self._waiting: deque[tuple[Signal, Listener | None]] = deque()
+        self._announcing = False
+
+    def register(self, channel: Channel[Part]) -> None:
+        """An interruption purges this channel too, for as long as it lives."""
+        self._channels.add(channel)
+
+    def subscribe(self, listener: Listener) -> None:
+        """Tell `listener` of every announcement but its own."""
+        self._listeners.append(listener)
+
+    def unsubscribe(self, listener: Listener) -> None:
+        """Tell it no more."""
+        self._listeners.remove(listener)
+
+    def announce(self, signal: Signal, teller: Listener | None = None) -> None:
+        """Tell everyone but `teller`. What is announced meanwhile is told next, in order."""
+        self._waiting.append((signal, teller))
+        if self._announcing:
+            return
+        self._announcing = True
+        try:
+            while self._waiting:
+                self._tell(*self._waiting.popleft())
+        finally:
+            self._announcing = False
+
+    def handed_out(self, part: Part) -> None:
+        """The consumer has taken `part`: book it, and announce what that means for its reply."""
+        if self.ledger.book(part):
+            self.announce(Playing(part.turn))
+        elif isinstance(part.body, TurnComplete):
+            self.announce(Played(part.body.turn, part.body.reason))
+
+    def _tell(self, signal: Signal, teller: Listener | None) -> None:
+        if isinstance(signal, Interrupted | Reset) and self.fence.raise_to(signal.turn):
+            for channel in list(self._channels):
+                channel.purge(self.fence.stale)
+        for listener in list(self._listeners):
+            if listener != teller:
+                listener(signal)
+        self._deliver(Part(signal, role="model", at=now() - self.started_at))  # type: ignore[arg-type]

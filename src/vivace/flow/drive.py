@@ -1,0 +1,243 @@
+"""The shell around a machine: feeds it, wakes it, and does what it says.
+
+This file owns the order of things for a driven stage. The machine is fed from four sides: the
+stream, announcements of other stages, the results of its jobs, and time. What it wants done is done
+in the order it said so. The stream is read only while there is room for what may come of it, and
+time passes for the machine only while its output has room: so a slow consumer stops a pacer, not
+the other way round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Protocol, TypeAlias
+
+from vivace.flow.bus import Bus
+from vivace.flow.channel import Channel
+from vivace.flow.clock import now
+from vivace.flow.run import Run, current_run
+from vivace.flow.scope import STOP_WITHIN_S, AbandonedTask
+from vivace.machines.machine import (
+    Announce,
+    Cancel,
+    Item,
+    Job,
+    JobDone,
+    JobFailed,
+    Machine,
+    Output,
+)
+from vivace.part import Part, Signal
+
+__all__ = ["Do", "Shell", "drive"]
+
+
+class Shell(Protocol):
+    """What a job may use of the shell that runs it."""
+
+    bus: Bus
+
+    async def emit(self, part: Part) -> None:
+        """Send a part on, waiting for room; a part of a void reply is dropped."""
+        ...
+
+    def post(self, item: Item) -> None:
+        """Feed the machine."""
+        ...
+
+    async def cleanup(self, within_s: float) -> None:
+        """Wait for the jobs that were cancelled before, at most `within_s` seconds."""
+        ...
+
+
+Do: TypeAlias = Callable[[Job, Shell], Awaitable[object]]
+"""Does a job; what it returns goes to the machine as `JobDone`, what it raises as `JobFailed`."""
+
+
+async def drive(
+    stream: AsyncIterator[Part],
+    machine: Machine,
+    do: Do | None = None,
+    *,
+    capacity: int = 16,
+    media_s: float = 2.0,
+) -> AsyncIterator[Part]:
+    """Run `machine` over `stream`; for use as (the last line of) a processor's `call`.
+
+    do: does the machine's jobs, any number at once; the machine decides how many.
+    capacity: parts that may wait for whoever reads this stage. media_s: seconds of audio likewise.
+    """
+    shell = _Shell(current_run(), machine, do, Channel(capacity, seconds=media_s, weigh=_seconds))
+    shell.start(stream)
+    try:
+        async for part in shell.outbox:
+            shell.wake()
+            yield part
+    finally:
+        shell.stop()
+
+
+def _seconds(part: Part) -> float:
+    return part.seconds
+
+
+class _Shell:
+    def __init__(self, run: Run, machine: Machine, do: Do | None, outbox: Channel[Part]) -> None:
+        self.bus = run.bus
+        self.outbox = outbox
+        self._run = run
+        self._machine = machine
+        self._do = do
+        self._outputs: deque[Output] = deque()
+        self._acting = False
+        self._jobs: dict[Job, asyncio.Task[object]] = {}
+        self._leaving: set[asyncio.Task[object]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ready = asyncio.Event()
+        self._input_ended = False
+        self._feeder: asyncio.Task[object] | None = None
+
+    # -- beginning and end --------------------------------------------------------------------
+
+    def start(self, stream: AsyncIterator[Part]) -> None:
+        self.bus.register(self.outbox)
+        self.bus.subscribe(self.heard)
+        name = type(self._machine).__name__
+        self._feeder = self._run.scope.start(self._read(stream), f"feed {name}")
+
+    def stop(self) -> None:
+        self.bus.unsubscribe(self.heard)
+        self.outbox.close()
+        self._stop_timer()
+        for task in (self._feeder, *self._jobs.values()):
+            if task is not None:
+                task.cancel()
+
+    def fail(self, error: Exception) -> None:
+        self.outbox.close(error)
+
+    # -- the four sides that feed -------------------------------------------------------------
+
+    async def _read(self, stream: AsyncIterator[Part]) -> None:
+        try:
+            async for part in stream:
+                self.post(part)
+                while self._machine.full() or not self.outbox.has_room():
+                    self._ready.clear()
+                    await self._ready.wait()
+            self._input_ended = True
+            self._act(self._machine.finish(now()))
+        except Exception as error:
+            self.fail(error)
+
+    def post(self, item: Item) -> None:
+        """Feed the machine, and do what comes of it."""
+        try:
+            self._act(self._machine.feed(item, now()))
+        except Exception as error:
+            self.fail(error)
+
+    def heard(self, signal: Signal) -> None:
+        """Another stage announced something."""
+        self.post(signal)
+
+    def _tick(self) -> None:
+        self._timer = None
+        try:
+            self._act(self._machine.tick(now()))
+        except Exception as error:
+            self.fail(error)
+
+    def wake(self) -> None:
+        """Something has left the outbox: time may pass and the stream may be read again."""
+        self._arm()
+        if not self._machine.full() and self.outbox.has_room():
+            self._ready.set()
+
+    # -- doing what it says -------------------------------------------------------------------
+
+    def _act(self, outputs: Iterable[Output]) -> None:
+        self._outputs.extend(outputs)
+        if self._acting:  # an announcement came back while acting: its turn comes after
+            return
+        self._acting = True
+        try:
+            while self._outputs:
+                self._act_on(self._outputs.popleft())
+        finally:
+            self._acting = False
+        if self._input_ended and not self._jobs and self._machine.done():
+            self.outbox.close()
+        self.wake()
+
+    def _act_on(self, output: Output) -> None:
+        match output:
+            case Part():
+                if not self.bus.fence.stale(output) and not self.outbox.closed:
+                    self.outbox.send_nowait(output)
+            case Announce():
+                self.bus.announce(output.signal, self.heard)
+            case Cancel():
+                self._cancel(output.job)
+            case Job():
+                self._begin(output)
+
+    def _arm(self) -> None:
+        due = self._machine.deadline() if self.outbox.has_room() else None
+        if self._timer is not None and self._timer.when() == due:
+            return
+        self._stop_timer()
+        if due is not None and not self.outbox.closed:
+            self._timer = asyncio.get_running_loop().call_at(due, self._tick)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- jobs ---------------------------------------------------------------------------------
+
+    def _begin(self, job: Job) -> None:
+        name = f"{type(job).__name__} for {type(self._machine).__name__}"
+        self._jobs[job] = self._run.scope.start(self._work(job), name)
+
+    async def _work(self, job: Job) -> None:
+        assert self._do is not None, f"{type(self._machine).__name__} has jobs but no `do`"
+        try:
+            answer: Item = JobDone(job, await self._do(job, self))
+        except Exception as error:
+            answer = JobFailed(job, error)
+        if self._jobs.pop(job, None) is not None:
+            self.post(answer)
+
+    def _cancel(self, job: Job) -> None:
+        task = self._jobs.pop(job, None)
+        if task is None:
+            return
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        task.cancel()
+        asyncio.get_running_loop().call_later(STOP_WITHIN_S, _complain, task)
+
+    async def cleanup(self, within_s: float) -> None:
+        """Wait for the jobs that were cancelled before, at most `within_s` seconds."""
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=within_s)
+
+    async def emit(self, part: Part) -> None:
+        """Send a part on, waiting for room; a part of a void reply is dropped."""
+        if not self.bus.fence.stale(part):
+            await self.outbox.send(part)
+
+
+def _complain(task: asyncio.Task[object]) -> None:
+    if not task.done():
+        warnings.warn(
+            f"{task.get_name()} was cancelled and has not stopped in {STOP_WITHIN_S:g} s; "
+            "the conversation goes on without it",
+            AbandonedTask,
+            stacklevel=2,
+        )

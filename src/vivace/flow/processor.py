@@ -1,0 +1,144 @@
+"""Processors: what people write, and how they compose.
+
+There are three ways to write one: a function of one part (`@part_processor`), an async generator
+over the stream (`@processor`, or a class with `call`), and a machine (`drive`). `a + b` chains
+them. Nothing is buffered between stages, and state belongs to the run: one processor object serves
+any number of runs at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any
+
+from vivace.errors import StageError
+from vivace.flow.run import Run, Stream
+from vivace.flow.streams import Source
+from vivace.part import Part
+
+__all__ = ["Processor", "chain", "part_processor", "processor"]
+
+
+class Processor:
+    """A stage: reads parts, yields parts. Subclasses override `call`."""
+
+    @property
+    def name(self) -> str:
+        """What errors and traces call it: the class's name, as `detect_speech`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        """Yield the output for `stream`: an async generator. Begins anew for every run."""
+        raise StageError(f"{type(self).__name__} has no `call`; write it as an async generator")
+
+    def __call__(self, source: Source) -> Stream:
+        """Run over `source`: `async for part in processor(source)`."""
+        return Stream(self, source)
+
+    def run(self, source: Source) -> Stream:
+        """The same, for `async with processor.run(source) as parts`: closed when the block ends."""
+        return Stream(self, source)
+
+    def open(self, run: Run, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
+        """This stage's output within `run`. `path` names it, as `agent[2].transcribe`."""
+        return run.boundary(self.call(stream), path)
+
+    def __add__(self, other: Processor) -> Processor:
+        if not isinstance(other, Processor):
+            return NotImplemented
+        return chain([self, other])
+
+
+class _Chain(Processor):
+    @property
+    def name(self) -> str:
+        return "agent"
+
+    def __init__(self, stages: Sequence[Processor]) -> None:
+        self.stages = tuple(stages)
+
+    def open(self, run: Run, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
+        for index, stage in enumerate(self.stages):
+            stream = stage.open(run, stream, f"{path}[{index}].{stage.name}")
+        return stream
+
+
+def chain(stages: Iterable[Processor]) -> Processor:
+    """The stages one after the other: each reads what the one before it yields.
+
+    Raises StageError if there are none, or if something is no processor.
+    """
+    flat: list[Processor] = []
+    for stage in stages:
+        if not isinstance(stage, Processor):
+            raise StageError(
+                f"{stage!r} is no processor; write it with @processor, @part_processor or as a "
+                "subclass of Processor"
+            )
+        flat.extend(stage.stages if isinstance(stage, _Chain) else [stage])
+    if not flat:
+        raise StageError("a chain of no stages; give at least one")
+    return _Chain(flat)
+
+
+class _Function(Processor):
+    def __init__(self, call: Callable[[AsyncIterator[Part]], AsyncIterator[Part]]) -> None:
+        self._call = call
+
+    @property
+    def name(self) -> str:
+        return getattr(self._call, "__name__", "function")
+
+    def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        return self._call(stream)
+
+
+def processor(function: Callable[[AsyncIterator[Part]], AsyncIterator[Part]]) -> Processor:
+    """Make a processor of an async generator function over the stream.
+
+    Raises StageError if it is no async generator function.
+    """
+    if not inspect.isasyncgenfunction(function):
+        raise StageError(
+            f"{getattr(function, '__name__', function)!r} is no async generator function; "
+            "it takes the stream and yields parts: `async def f(stream): async for part in stream`"
+        )
+    return _Function(function)
+
+
+class _PartFunction(Processor):
+    def __init__(self, function: Callable[[Part], Any]) -> None:
+        self._function = function
+
+    @property
+    def name(self) -> str:
+        return getattr(self._function, "__name__", "function")
+
+    async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            result = self._function(part)
+            if inspect.isawaitable(result):
+                result = await result
+            if result is None:
+                continue
+            if isinstance(result, Part | str):
+                yield Part.of(result)
+            elif isinstance(result, AsyncIterator):
+                async for each in result:
+                    yield Part.of(each)
+            else:
+                for each in result:
+                    yield Part.of(each)
+
+
+def part_processor(function: Callable[[Part], Any]) -> Processor:
+    """Make a processor of a function of one part.
+
+    It may be sync or async, and return or yield any number of parts: None, a part, text, or an
+    iterable of them. Parts are taken one at a time, in order.
+    """
+    if not callable(function):
+        raise StageError(f"{function!r} is no function of one part")
+    return _PartFunction(function)

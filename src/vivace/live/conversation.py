@@ -1,0 +1,345 @@
+"""One live conversation: what all that happens means for the floor, the prompt and the reply.
+
+This file joins the machines: the floor decides, the window remembers, the ledger tells what was
+heard. Like them it is pure: replies are jobs, and whoever runs it does them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from enum import StrEnum
+
+import msgspec
+
+from vivace.audio import AudioFormat
+from vivace.machines.floor import Act, Event, Floor, FloorRules, State
+from vivace.machines.machine import Announce, Cancel, Item, Job, JobFailed, Machine, Output
+from vivace.machines.playout import Ledger
+from vivace.machines.window import Window
+from vivace.part import (
+    Audio,
+    Data,
+    Held,
+    Interrupted,
+    Part,
+    Played,
+    Playing,
+    Reset,
+    Resumed,
+    Signal,
+    SpeechEnded,
+    SpeechStarted,
+    TurnComplete,
+    TurnEnded,
+)
+
+__all__ = ["AudioTriggerMode", "Conversation", "FirstToken", "StartReply", "has_words"]
+
+
+class AudioTriggerMode(StrEnum):
+    """What the model is asked with once the user's turn has ended."""
+
+    FINAL_TRANSCRIPTION = "final_transcription"  # the text of what was said
+    END_OF_SPEECH = "end_of_speech"  # the sound of what was said, for models that hear
+
+
+class StartReply(Job, frozen=True, eq=False):
+    """Answer `prompt` as reply `turn`."""
+
+    turn: int
+    prompt: tuple[Part, ...]
+
+
+class FirstToken(msgspec.Struct, frozen=True):
+    """The model has begun to answer."""
+
+    turn: int
+
+
+class Conversation(Machine):
+    """The machine of a `LiveModelProcessor`.
+
+    window: the prompt. ledger: what was heard. zero: the clock's reading at the start of the run.
+    answer_within_s: a reply of which nothing was heard after so long has failed.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        ledger: Ledger,
+        *,
+        trigger: AudioTriggerMode = AudioTriggerMode.FINAL_TRANSCRIPTION,
+        rules: FloorRules | None = None,
+        answer_within_s: float = 30.0,
+        zero: float = 0.0,
+    ) -> None:
+        self._window = window
+        self._ledger = ledger
+        self._trigger = trigger
+        self._answer_within_s = answer_within_s
+        self._zero = zero
+        self._floor = Floor(rules)
+        self._said: list[Part] = []
+        self._sound = bytearray()
+        self._sound_format = AudioFormat()
+        self._owed = False  # the user waits for an answer that nobody is giving
+        self._reply: StartReply | None = None
+        self._asked_at = -math.inf
+        self._heard_at = 0.0  # media time up to which the user's audio has come
+        self._marks: dict[str, float] = {}  # of the turn under way, on the clock
+
+    # -- the four entrances -------------------------------------------------------------------
+
+    def feed(self, item: Item, now: float) -> list[Output]:
+        state = self._floor.state
+        match item:
+            case Part(body=Signal()):
+                out = self._signal(item, now)
+            case Part(role="user", body=str()):
+                out = self._text(item, now)
+            case Part(role="user", body=Audio() as audio):
+                out = self._audio(audio, item.at)
+            case Part():
+                self._window.add(item, now)
+                out = []
+            case Signal():
+                out = self._announced(item, now)
+            case FirstToken(turn=turn):
+                out = self._mark("first_token", now) if turn == self._floor.turn else []
+            case JobFailed(job=StartReply(turn=turn), error=error):
+                out = self._failed(turn, str(error) or type(error).__name__)
+            case _:
+                out = []
+        return out + self._floor_news(state, now)
+
+    def tick(self, now: float) -> list[Output]:
+        state = self._floor.state
+        out: list[Output] = []
+        event = self._floor.due(now)
+        if event == Event.QUIET and state == State.PAUSE:
+            out = self._turn_ended(now)
+        elif event is not None:
+            out = self._happened(event, now)
+        elif now >= self._answer_due():
+            out = self._no_answer(now)
+        return out + self._floor_news(state, now)
+
+    def deadline(self) -> float | None:
+        due = min(self._floor.deadline() or math.inf, self._answer_due())
+        return None if due == math.inf else due
+
+    def finish(self, now: float) -> list[Output]:
+        """The user's side is over: what was said is answered, and nothing else."""
+        state = self._floor.state
+        out: list[Output] = []
+        if state in (State.USER, State.OVERLAP):
+            out = self._happened(Event.SPEECH_ENDED, now)
+        if self._said or self._owed or self._floor.state in (State.PAUSE, State.VERDICT):
+            out += self._turn_ended(now)
+        return out + self._floor_news(state, now)
+
+    def done(self) -> bool:
+        return self._floor.state == State.IDLE
+
+    # -- what comes in ------------------------------------------------------------------------
+
+    def _signal(self, part: Part, now: float) -> list[Output]:
+        match part.body:
+            case SpeechStarted():
+                return [part, *self._happened(Event.SPEECH_STARTED, now)]
+            case SpeechEnded(at=at):
+                self._marks = {"speech_ended": now - max(0.0, self._heard_at - at)}
+                return [part, *self._happened(Event.SPEECH_ENDED, now)]
+            case TurnEnded():
+                return [part, *self._mark("decision", now), *self._turn_ended(now)]
+            case Reset():
+                return [part, *self._reset(now)]
+            case _:
+                return [part]
+
+    def _text(self, part: Part, now: float) -> list[Output]:
+        if part.metadata.get("interim"):
+            self._mark("transcript", now)
+        else:
+            self._said.append(part)
+        if self._floor.replying and has_words(part.text):
+            return [part, *self._happened(Event.WORDS, now)]
+        return [part]
+
+    def _audio(self, audio: Audio, at: float | None) -> list[Output]:
+        self._heard_at = self._heard_at + audio.seconds if at is None else at + audio.seconds
+        if self._trigger == AudioTriggerMode.END_OF_SPEECH and self._floor.state != State.IDLE:
+            self._sound_format = audio.format
+            self._sound += audio.pcm
+        return []
+
+    def _announced(self, signal: Signal, now: float) -> list[Output]:
+        match signal:
+            case Playing(turn=turn):
+                latency = self._latency(turn, now)
+                return [*self._happened(Event.AUDIBLE, now, turn), *latency]
+            case Played(turn=turn):
+                return self._played(turn, now)
+            case Reset():
+                return self._reset(now)
+            case _:
+                return []
+
+    def _turn_ended(self, now: float) -> list[Output]:
+        """The user has finished: is there something to answer?"""
+        out: list[Output] = []
+        text = " ".join(part.text for part in self._said)
+        if self._floor.replying and not has_words(text):
+            if text:
+                out.append(self._status("dismissed", now, text=text))
+            self._said.clear()
+            self._sound.clear()
+        self._owed |= bool(self._said or self._sound)
+        event = Event.TURN_ENDED if self._owed else Event.TURN_EMPTY
+        if self._floor.replying and not self._said:
+            event = Event.TURN_EMPTY
+        out += self._happened(event, now)
+        self._remember_said(now)
+        return out
+
+    def _played(self, turn: int, now: float) -> list[Output]:
+        if turn != self._floor.turn or not self._floor.replying:
+            return []
+        self._remember_reply(turn, now, interrupted=False)
+        self._reply = None
+        out = self._happened(Event.REPLY_OVER, now, turn)
+        if self._owed and self._floor.state == State.IDLE:
+            out += self._happened(Event.ASKED, now)
+        return out
+
+    def _reset(self, now: float) -> list[Output]:
+        self._said.clear()
+        self._sound.clear()
+        out = self._happened(Event.RESET, now)
+        self._owed = False
+        return out
+
+    # -- what is to be done -------------------------------------------------------------------
+
+    def _happened(self, event: Event, now: float, turn: int | None = None) -> list[Output]:
+        out: list[Output] = []
+        for act in self._floor.feed(event, now, turn):
+            match act:
+                case Act.HOLD:
+                    out.append(Announce(Held(self._floor.turn)))
+                case Act.RESUME:
+                    out.append(Announce(Resumed(self._floor.turn)))
+                case Act.CANCEL:
+                    out += self._cancel(now)
+                case Act.ASK:
+                    out += self._ask(now)
+        return out
+
+    def _ask(self, now: float) -> list[Output]:
+        self._remember_said(now)
+        self._owed = False
+        self._asked_at = now
+        self._reply = StartReply(self._floor.turn, tuple(self._window.parts()))
+        return [self._status("asked", now, turn=self._floor.turn), self._reply]
+
+    def _cancel(self, now: float) -> list[Output]:
+        """Void the reply; what was heard of it, and no more, has been said."""
+        reply, self._reply = self._reply, None
+        if reply is None:
+            return []
+        self._owed = True
+        heard = self._remember_reply(reply.turn, now, interrupted=True)
+        return [
+            Announce(Interrupted(reply.turn, heard)),
+            Cancel(reply),
+            self._complete(reply.turn, "interrupted"),
+        ]
+
+    def _failed(self, turn: int, reason: str) -> list[Output]:
+        """The model died: what it had said is still heard, then its turn is over."""
+        if self._reply is None or self._reply.turn != turn:
+            return []
+        news = {"event": "failed", "what": "reply", "turn": turn, "error": reason}
+        status = Part(Data(news), role="model", substream="status")
+        return [status, self._complete(turn, f"failed: {reason}")]
+
+    def _no_answer(self, now: float) -> list[Output]:
+        reply, self._reply = self._reply, None
+        assert reply is not None
+        reason = f"no answer within {self._answer_within_s:g} s"
+        return [
+            Announce(Interrupted(reply.turn)),
+            Cancel(reply),
+            self._status("failed", now, what="reply", turn=reply.turn, error=reason),
+            self._complete(reply.turn, reason),
+            *self._happened(Event.REPLY_OVER, now, reply.turn),
+        ]
+
+    def _answer_due(self) -> float:
+        if self._floor.state != State.THINKING or self._reply is None:
+            return math.inf
+        return self._asked_at + self._answer_within_s
+
+    # -- what is remembered -------------------------------------------------------------------
+
+    def _remember_said(self, now: float) -> None:
+        for part in self._said:
+            self._window.add(part, now)
+        self._said.clear()
+        if self._sound:
+            self._window.add(Part(Audio(bytes(self._sound), self._sound_format)), now)
+            self._sound.clear()
+
+    def _remember_reply(self, turn: int, now: float, *, interrupted: bool) -> str:
+        heard = self._ledger.heard(turn).text
+        if heard:
+            metadata = {"interrupted": True} if interrupted else {}
+            self._window.add(Part(heard, role="model", turn=turn, metadata=metadata), now)
+        return heard
+
+    # -- what is told -------------------------------------------------------------------------
+
+    def _complete(self, turn: int, reason: str) -> Part:
+        return Part(TurnComplete(turn, reason), role="model", turn=turn)
+
+    def _status(self, event: str, now: float, **facts: object) -> Part:
+        return Part(
+            Data({"event": event, **facts}),
+            role="model",
+            substream="status",
+            at=round(now - self._zero, 6),
+        )
+
+    def _floor_news(self, before: State, now: float) -> list[Output]:
+        state = self._floor.state
+        if state == before:
+            return []
+        return [self._status("floor", now, floor=state.value, turn=self._floor.turn)]
+
+    def _mark(self, name: str, now: float) -> list[Output]:
+        self._marks.setdefault(name, now)
+        return []
+
+    def _latency(self, turn: int, now: float) -> list[Output]:
+        """Milliseconds from the end of the user's speech to each step towards this reply."""
+        start = self._marks.pop("speech_ended", None)
+        if turn != self._floor.turn or start is None:
+            return []
+        self._mark("first_audio", now)
+        steps = {name: round((at - start) * 1000, 1) for name, at in self._marks.items()}
+        self._marks = {}
+        return [self._status("latency", now, turn=turn, ended_at=start - self._zero, ms=steps)]
+
+
+# What people say to show that they are listening, and what transcribers make of a cough or a hum.
+_NO_WORDS = frozenset(
+    "ah aha alright cool hm hmm mhm mhmm mm mmm nice oh okay ok really right sure thank thanks uh "
+    "uhhuh um wow yeah yep yes you".split()
+)
+
+
+def has_words(text: str) -> bool:
+    """True if `text` says more than "mm-hm": something that wants the floor."""
+    words = re.findall(r"[^\W_]+", text.lower())
+    return any(word not in _NO_WORDS and not re.fullmatch(r"[hm]+|u?h+", word) for word in words)

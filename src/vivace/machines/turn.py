@@ -1,0 +1,161 @@
+"""Has the user finished: from the end of speech to the end of the turn.
+
+This file owns the rule. Three things speak: a model that has heard how it was said, the text, and
+silence. The model and the text must agree that it is over; a silence of `longest_s` ends any turn.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from vivace.audio import AudioFormat
+from vivace.machines.machine import Announce, Item, Job, JobDone, JobFailed, Machine, Output
+from vivace.part import Audio, Data, Part, SpeechEnded, SpeechStarted, TurnEnded
+
+__all__ = ["JudgeTurn", "TurnMachine", "TurnRules", "is_unfinished"]
+
+# Words that nobody ends a sentence with: whoever stops here is looking for the next one.
+_UNFINISHED = frozenset(
+    "a an and are as at because but by for from if in into is my of on or our so that the their "
+    "then to um uh uhm er erm when which while with your".split()
+)
+
+
+class TurnRules(msgspec.Struct, frozen=True):
+    """When a turn is over.
+
+    sure: the model's probability at or above which it sounds finished.
+    longest_s: silence that ends the turn whatever model and text say.
+    text_s: how much longer a promised text is waited for; without it the words would be lost.
+    window_s: how much audio the model is given (Smart Turn hears the last 8 s).
+    """
+
+    sure: float = 0.5
+    longest_s: float = 1.5
+    text_s: float = 8.0
+    window_s: float = 8.0
+
+
+class JudgeTurn(Job, frozen=True, eq=False):
+    """How likely is it that this speech is finished? Answer with a probability."""
+
+    pcm: bytes
+    at: float
+
+
+class TurnMachine(Machine):
+    """Passes everything on, and after the user's last words: the turn's text, then `TurnEnded`.
+
+    The text is a user's part without `interim`; there is none if nothing was said. `TurnEnded` is
+    announced as well, since whoever listens upstream begins the next turn then.
+    """
+
+    def __init__(self, fmt: AudioFormat | None = None, rules: TurnRules | None = None) -> None:
+        self._format = fmt or AudioFormat()
+        self._rules = rules or TurnRules()
+        self._recent = bytearray()
+        self._heard_at = 0.0  # media time up to which audio has come
+        self._ended: SpeechEnded | None = None  # the pause that may be the end
+        self._silent_since = 0.0  # on the clock
+        self._probability: float | None = None
+        self._text = ""
+        self._text_at: float | None = None
+        self._speaking = False
+
+    def feed(self, item: Item, now: float) -> list[Output]:
+        match item:
+            case Part(body=Audio() as audio, role="user"):
+                self._hear(audio, item.at)
+                return [item]
+            case Part(body=SpeechStarted()):
+                self._speaking, self._ended = True, None
+                return [item]
+            case Part(body=SpeechEnded() as ended):
+                return [item, *self._pause(ended, now)]
+            case Part(body=str(text), role="user") if item.metadata.get("interim"):
+                self._text, self._text_at = text, item.at
+                return [item, *self._decide(now)]
+            case Part():
+                return [item]
+            case JobDone(job=JudgeTurn(at=at), result=probability):
+                return self._judged(at, float(probability), now)  # type: ignore[arg-type]
+            case JobFailed(job=JudgeTurn(at=at), error=error):
+                # Not sure, so the text waits for the longest silence: late, but never wrong.
+                news = {"event": "failed", "what": "turn detection", "error": str(error)}
+                return [Part(Data(news), substream="status"), *self._judged(at, 0.0, now)]
+            case _:
+                return []
+
+    def tick(self, now: float) -> list[Output]:
+        due = self.deadline()
+        return self._end() if due is not None and now >= due else []
+
+    def deadline(self) -> float | None:
+        if self._ended is None:
+            return None
+        due = self._silent_since + self._rules.longest_s
+        return due + self._rules.text_s if self._text_missing() else due
+
+    def finish(self, now: float) -> list[Output]:
+        """The input is over, and so is the turn."""
+        return self._end() if self._ended is not None else []
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _hear(self, audio: Audio, at: float | None) -> None:
+        self._heard_at = self._heard_at + audio.seconds if at is None else at + audio.seconds
+        self._recent += audio.pcm
+        excess = len(self._recent) - self._format.size(self._rules.window_s)
+        if excess > 0:
+            del self._recent[:excess]
+
+    def _pause(self, ended: SpeechEnded, now: float) -> list[Output]:
+        self._speaking = False
+        self._ended = ended
+        self._silent_since = now - max(0.0, self._heard_at - ended.at)
+        self._probability = None
+        return [JudgeTurn(bytes(self._recent), ended.at)]
+
+    def _judged(self, at: float, probability: float, now: float) -> list[Output]:
+        if self._ended is None or self._ended.at != at:
+            return []  # the user has gone on since
+        self._probability = probability
+        return self._decide(now)
+
+    def _decide(self, now: float) -> list[Output]:
+        """End the turn if all that was asked has answered and agrees."""
+        if self._ended is None:
+            return []
+        if self._text_missing():
+            return []
+        if self._ended.transcript_follows and not self._text:
+            return self._end()  # a noise: there is nothing to wait for
+        due = self.deadline()
+        if due is not None and now >= due:
+            return self._end()  # the longest silence had passed before the text came
+        if self._probability is None or self._probability < self._rules.sure:
+            return []
+        return [] if is_unfinished(self._text) else self._end()
+
+    def _text_missing(self) -> bool:
+        ended = self._ended
+        return ended is not None and ended.transcript_follows and self._text_at != ended.at
+
+    def _end(self) -> list[Output]:
+        assert self._ended is not None
+        at, text = self._ended.at, self._text
+        self._ended = None
+        self._text, self._text_at = "", None
+        self._recent.clear()
+        out: list[Output] = [Part(text, at=at)] if text else []
+        return [*out, Part(TurnEnded(at), at=at), Announce(TurnEnded(at))]
+
+
+def is_unfinished(text: str) -> bool:
+    """True if `text` stops where nobody ends: after "and", "the", "um", or with a comma or dash."""
+    if re.search(r"(,|-|–|—|\.\.\.|…)\s*$", text):
+        return True
+    words = re.findall(r"[a-z']+", text.lower())
+    return bool(words) and words[-1] in _UNFINISHED

@@ -1,0 +1,97 @@
+"""What the model is told: the pinned prefix, and the newest whole turns that fit.
+
+This file owns which parts of a conversation are in the prompt. Nothing kept is reordered, and what
+follows the pinned prefix starts with the user.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from vivace.errors import PartError
+from vivace.part import Part
+
+__all__ = ["Window"]
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    part: Part
+    added_at: float
+
+
+class Window:
+    """Keeps the parts of a conversation within a number of parts and an age.
+
+    max_parts: parts at most, pinned ones included. duration_s: parts older than this leave, a whole
+    turn at a time. Pinned parts (high priority, or the system's) never leave and never move; when
+    they fill the half of `max_parts`, one more raises PartError.
+
+    Once a bound is reached, so many turns leave that the window is down to three quarters of it: a
+    prompt whose beginning changes at every turn cannot be cached by whoever reads it.
+    """
+
+    def __init__(self, max_parts: int = 1000, duration_s: float = 600.0) -> None:
+        if max_parts < 4:
+            raise PartError(f"a prompt of {max_parts} parts holds no conversation; use 4 or more")
+        self._max_parts = max_parts
+        self._duration_s = duration_s
+        self._pinned: list[Part] = []
+        self._tail: deque[_Entry] = deque()
+        self.dropped = 0
+
+    def add(self, part: Part, now: float, *, pinned: bool = False) -> None:
+        """Add a part; what no longer fits leaves."""
+        if pinned or part.role == "system":
+            if len(self._pinned) >= self._max_parts // 2:
+                raise PartError(
+                    f"{len(self._pinned)} parts are pinned already; raise max_parts or pin less"
+                )
+            self._pinned.append(part)
+        else:
+            self._tail.append(_Entry(part, now))
+        self._trim(now)
+
+    def parts(self) -> list[Part]:
+        """The prompt: pinned parts first, each group in the order it was added."""
+        return [*self._pinned, *(entry.part for entry in self._tail)]
+
+    def __len__(self) -> int:
+        return len(self._pinned) + len(self._tail)
+
+    def _trim(self, now: float) -> None:
+        # O(1) a part: every part leaves once, and nothing is looked at unless something leaves.
+        oldest = now - self._duration_s
+        if len(self) > self._max_parts:
+            self._drop_turns(lambda: len(self) > self._max_parts * 3 // 4)
+        if self._tail and self._tail[0].added_at < oldest:
+            self._drop_turns(lambda: self._tail[0].added_at < oldest + self._duration_s / 4)
+
+    def _drop_turns(self, too_much: Callable[[], bool]) -> None:
+        """Drop turns from the old end while it is too much; the newest turn stays whole."""
+        while self._tail and too_much():
+            end = self._first_turn_end()
+            if end is None:
+                break
+            for _ in range(end):
+                self._tail.popleft()
+            self.dropped += end
+        self._drop_headless()
+
+    def _first_turn_end(self) -> int | None:
+        """Where the second turn of the tail begins; None if there is only one."""
+        roles = (entry.part.role for entry in self._tail)
+        before = next(roles, None)
+        for index, role in enumerate(roles, start=1):
+            if role == "user" and before != "user":
+                return index
+            before = role
+        return None
+
+    def _drop_headless(self) -> None:
+        """A single turn longer than the bound: its oldest parts have to go after all."""
+        while len(self) > self._max_parts:
+            self._tail.popleft()
+            self.dropped += 1

@@ -1,0 +1,41 @@
+"""`Transcribe`: what the user says, as text."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from vivace.audio import AudioFormat
+from vivace.flow.drive import Shell, drive
+from vivace.flow.processor import Processor
+from vivace.machines.listening import ListeningMachine, ListeningRules, TranscribeAudio
+from vivace.machines.machine import Job
+from vivace.part import Part
+
+__all__ = ["Transcribe"]
+
+
+class Transcribe(Processor):
+    """Adds the user's words: texts with `metadata["interim"]`, each covering the turn so far.
+
+    transcriber: takes 16-bit mono at 16 kHz, gives the text, "" if nothing was said. Such as
+        `vivace.models.whisper.Whisper`. It works beside the stream, which is never held back.
+
+    Needs `DetectSpeech` before it. After each `SpeechEnded`, which then says
+    `transcript_follows`, comes exactly one text with the same `at`, empty if there were no words
+    or the transcriber failed (that is reported on `status`). `DetectTurn` tells which one is final.
+    """
+
+    def __init__(
+        self,
+        transcriber: Callable[[bytes], Awaitable[str]],
+        rules: ListeningRules | None = None,
+    ) -> None:
+        self._transcriber = transcriber
+        self._rules = rules
+
+    def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async def do(job: Job, _: Shell) -> str:
+            assert isinstance(job, TranscribeAudio)
+            return await self._transcriber(job.pcm)
+
+        return drive(stream, ListeningMachine(AudioFormat(), self._rules), do, capacity=64)
