@@ -1,0 +1,1 @@
+"""The outside world of models, one file each."""
