@@ -1,12 +1,40 @@
-# Every target starts from nothing: the environment is made when it is missing or older than pyproject.toml.
+# Every target starts from nothing: what it needs is installed when it is missing or has changed.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+SPEECH := examples/speech
 
-.PHONY: demo check test bench clean
+.PHONY: demo check test bench changelog clean
+
+demo: $(VENV)/.local
+	$(BIN)/vivace talk --out demo-out \
+	    $(SPEECH)/something.wav $(SPEECH)/librivox_0870.wav $(SPEECH)/librivox_0880.wav@2 \
+	    $(SPEECH)/goforward.wav $(SPEECH)/cough.wav@1.5
+
+# The quick half: format, lint, types, fast tests (layers and examples among them).
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/pytest -q -m "not real"
+
+# Everything: the quick half, then real models, processes and sockets; coverage of both, by module.
+test: $(VENV)/.dev
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/vivace models pull
+	$(BIN)/coverage run -m pytest
+	$(BIN)/python tools/coverage_by_module.py
+
+changelog: $(VENV)/.dev
+	$(BIN)/towncrier build --version $$($(BIN)/python -c 'import vivace; print(vivace.__version__)')
+
+clean:
+	rm -rf $(VENV) demo-out talk-out
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit("Vivace needs Python 3.11 or newer; `%s` is %s. Set PYTHON=…" % (sys.executable, sys.version.split()[0]) if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vivace needs Python 3.11 or newer; this is %s. Choose another one: make PYTHON=python3.12 ..." % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.local: pyproject.toml | $(VENV)/bin/python
@@ -16,6 +44,3 @@ $(VENV)/.local: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.local
-
-clean:
-	rm -rf $(VENV) demo-out talk-out

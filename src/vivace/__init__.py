@@ -1,0 +1,130 @@
+"""Live multimodal agents: processors over streams of parts, correct under interruption.
+
+Nothing heavy is loaded before it is used: the names below are looked up when they are first asked
+for, and models are imported from `vivace.models`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vivace.audio import AudioFormat, slice_pcm
+    from vivace.errors import VivaceError
+    from vivace.flow.drive import drive
+    from vivace.flow.processor import Processor, chain, part_processor, processor
+    from vivace.flow.run import Stream
+    from vivace.live.conversation import AudioTriggerMode
+    from vivace.live.live_model import LiveModelProcessor
+    from vivace.live.rolling_prompt import RollingPrompt
+    from vivace.part import (
+        Audio,
+        Call,
+        Data,
+        Held,
+        Image,
+        InputEnded,
+        Interrupted,
+        Part,
+        Played,
+        Playing,
+        Reset,
+        Response,
+        Resumed,
+        Signal,
+        SpeechEnded,
+        SpeechStarted,
+        TurnComplete,
+        TurnEnded,
+    )
+    from vivace.processors.audio_file import microphone, read_audio, write_wav
+    from vivace.processors.detect_speech import DetectSpeech
+    from vivace.processors.detect_turn import DetectTurn
+    from vivace.processors.rate_limit import AudioRateLimiter
+    from vivace.processors.resample import Resample
+    from vivace.processors.speak import Speak
+    from vivace.processors.transcribe import Transcribe
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # parts
+    "Part",
+    "Audio",
+    "AudioFormat",
+    "Image",
+    "Data",
+    "Call",
+    "Response",
+    "Signal",
+    "SpeechStarted",
+    "SpeechEnded",
+    "TurnEnded",
+    "TurnComplete",
+    "InputEnded",
+    "Interrupted",
+    "Reset",
+    "Held",
+    "Resumed",
+    "Playing",
+    "Played",
+    "VivaceError",
+    "slice_pcm",
+    # composing
+    "Processor",
+    "Stream",
+    "processor",
+    "part_processor",
+    "chain",
+    "drive",
+    # processors
+    "DetectSpeech",
+    "Transcribe",
+    "DetectTurn",
+    "Speak",
+    "AudioRateLimiter",
+    "Resample",
+    "microphone",
+    "read_audio",
+    "write_wav",
+    # conversations
+    "LiveModelProcessor",
+    "AudioTriggerMode",
+    "RollingPrompt",
+    "__version__",
+]
+
+_HOMES = {
+    "vivace.part": "Part Audio Image Data Call Response Signal SpeechStarted SpeechEnded TurnEnded "
+    "TurnComplete InputEnded Interrupted Reset Held Resumed Playing Played",
+    "vivace.audio": "AudioFormat slice_pcm",
+    "vivace.errors": "VivaceError",
+    "vivace.flow.processor": "Processor processor part_processor chain",
+    "vivace.flow.run": "Stream",
+    "vivace.flow.drive": "drive",
+    "vivace.processors.detect_speech": "DetectSpeech",
+    "vivace.processors.transcribe": "Transcribe",
+    "vivace.processors.detect_turn": "DetectTurn",
+    "vivace.processors.speak": "Speak",
+    "vivace.processors.rate_limit": "AudioRateLimiter",
+    "vivace.processors.resample": "Resample",
+    "vivace.processors.audio_file": "microphone read_audio write_wav",
+    "vivace.live.live_model": "LiveModelProcessor",
+    "vivace.live.conversation": "AudioTriggerMode",
+    "vivace.live.rolling_prompt": "RollingPrompt",
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'vivace' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

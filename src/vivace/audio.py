@@ -43,7 +43,7 @@ class AudioFormat(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def mimetype(self) -> str:
-        """As `audio/pcm;rate=16000`; channels and width only where they differ from mono, 16 bit."""
+        """As `audio/pcm;rate=16000`; channels and width follow where they are not mono, 16 bit."""
         text = f"audio/pcm;rate={self.rate}"
         if self.channels != 1:
             text += f";channels={self.channels}"

@@ -1,18 +1,17 @@
 """Everything that Vivace raises.
 
     VivaceError
-    ├── PartError            a value cannot be made into a part, or a part does not hold what was asked for
-    │   └── AudioError       audio of a wrong shape: odd bytes, unknown format, a file that is no audio
+    ├── PartError            a value that cannot be a part, or a part without what was asked for
+    │   └── AudioError       audio of a wrong shape: odd bytes, unknown format, no audio file
     ├── FlowError            streams, channels and runs
     │   ├── Closed           this side was closed by its owner; nothing more will come or go
-    │   ├── Broken           the other side failed; `__cause__` is its error
     │   └── StageError       a stage was built or composed wrongly
     ├── NotAllowed           a machine was given an event that its state does not allow
     └── ModelError           a model failed while it ran
-        ├── ModelMissing     a model's weights or its package are not there; the message names the command
+        ├── ModelMissing     weights or a package are not there; the message names the command
         ├── ModelSpec        a `--model` that cannot be understood
         ├── ModelUnreachable a model's server cannot be reached, or refused
-        └── StoreError       the model store: no network, a wrong hash, a full or read-only cache folder
+        └── StoreError       the model store: no network, wrong hash, full or read-only cache
 
 Every message says what came, why it is wrong, and what to do.
 """
@@ -38,10 +37,6 @@ class Closed(FlowError):
     """You closed it: nothing more comes out of or goes into this end."""
 
 
-class Broken(FlowError):
-    """They broke it: the other end failed. `__cause__` is what it failed with."""
-
-
 class StageError(FlowError):
     """A stage was built or composed wrongly."""
 
@@ -55,7 +50,7 @@ class ModelError(VivaceError):
 
 
 class ModelMissing(ModelError):
-    """A model's weights or package are not there. The message names the command that fetches them."""
+    """Weights or a package are not there. The message names the command that fetches them."""
 
 
 class ModelSpec(ModelError, ValueError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias, Union
+from typing import Any, Literal, TypeAlias, Union
 
 import msgspec
 
@@ -121,11 +121,14 @@ class TurnEnded(Signal, frozen=True, tag="turn_ended"):
     at: float
 
 
+TurnReason: TypeAlias = Literal["done", "failed", "interrupted", "timeout"]
+
+
 class TurnComplete(Signal, frozen=True, tag="turn_complete", omit_defaults=True):
-    """No more parts of reply `turn` will come. `reason` is "done" unless something cut it short."""
+    """No more parts of reply `turn` will come. Each reply has exactly one of these."""
 
     turn: int
-    reason: str = "done"
+    reason: TurnReason = "done"
 
 
 class InputEnded(Signal, frozen=True, tag="input_ended"):
@@ -167,7 +170,7 @@ class Played(Signal, frozen=True, tag="played", omit_defaults=True):
     """From the pacer: the last sound of reply `turn` has been heard."""
 
     turn: int
-    reason: str = "done"
+    reason: TurnReason = "done"
 
 
 Body: TypeAlias = Union[  # noqa: UP007 - msgspec reads the union at run time

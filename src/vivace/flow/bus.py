@@ -13,9 +13,9 @@ from weakref import WeakSet
 
 from vivace.flow.channel import Channel
 from vivace.flow.clock import now
-from vivace.flow.fence import Fence
+from vivace.machines.fence import Fence
 from vivace.machines.playout import Ledger
-from vivace.part import Interrupted, Part, Played, Playing, Reset, Signal, TurnComplete
+from vivace.part import Interrupted, Part, Played, Playing, Reset, Signal, TurnComplete, TurnEnded
 
 __all__ = ["Bus", "Listener"]
 
@@ -76,4 +76,6 @@ class Bus:
         for listener in list(self._listeners):
             if listener != teller:
                 listener(signal)
-        self._deliver(Part(signal, role="model", at=now() - self.started_at))  # type: ignore[arg-type]
+        if not isinstance(signal, TurnEnded):  # that one reaches the consumer in its place
+            at = round(now() - self.started_at, 6)
+            self._deliver(Part(signal, role="model", at=at))  # type: ignore[arg-type]

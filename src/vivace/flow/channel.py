@@ -85,6 +85,16 @@ class Channel(Generic[T]):
         elif self._full == "wait" or not self._make_room(item, weight):
             await self._wait_for_room(item, weight)
 
+    def offer(self, item: T) -> bool:
+        """Put `item` in as far as the policy allows without waiting; False if it did not go in."""
+        self._check_open()
+        weight = self._weigh(item)
+        if self._fits(weight) and not self._senders:
+            self._put(item, weight)
+            return True
+        before = self._sent
+        return self._full != "wait" and self._make_room(item, weight) and self._sent > before
+
     def send_nowait(self, item: T) -> None:
         """Put `item` in whether there is room or not.
 

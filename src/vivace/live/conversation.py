@@ -32,9 +32,13 @@ from vivace.part import (
     SpeechStarted,
     TurnComplete,
     TurnEnded,
+    TurnReason,
 )
 
 __all__ = ["AudioTriggerMode", "Conversation", "FirstToken", "StartReply", "has_words"]
+
+
+_DRIFT = 1e-3  # seconds a second: far more than two clocks of quartz ever do
 
 
 class AudioTriggerMode(StrEnum):
@@ -87,6 +91,7 @@ class Conversation(Machine):
         self._reply: StartReply | None = None
         self._asked_at = -math.inf
         self._heard_at = 0.0  # media time up to which the user's audio has come
+        self._behind = math.inf  # the clock minus media time
         self._marks: dict[str, float] = {}  # of the turn under way, on the clock
 
     # -- the four entrances -------------------------------------------------------------------
@@ -99,7 +104,7 @@ class Conversation(Machine):
             case Part(role="user", body=str()):
                 out = self._text(item, now)
             case Part(role="user", body=Audio() as audio):
-                out = self._audio(audio, item.at)
+                out = self._audio(audio, item.at, now)
             case Part():
                 self._window.add(item, now)
                 out = []
@@ -149,7 +154,7 @@ class Conversation(Machine):
             case SpeechStarted():
                 return [part, *self._happened(Event.SPEECH_STARTED, now)]
             case SpeechEnded(at=at):
-                self._marks = {"speech_ended": now - max(0.0, self._heard_at - at)}
+                self._marks = {"speech_ended": min(now, at + self._behind)}
                 return [part, *self._happened(Event.SPEECH_ENDED, now)]
             case TurnEnded():
                 return [part, *self._mark("decision", now), *self._turn_ended(now)]
@@ -167,8 +172,11 @@ class Conversation(Machine):
             return [part, *self._happened(Event.WORDS, now)]
         return [part]
 
-    def _audio(self, audio: Audio, at: float | None) -> list[Output]:
+    def _audio(self, audio: Audio, at: float | None, now: float) -> list[Output]:
         self._heard_at = self._heard_at + audio.seconds if at is None else at + audio.seconds
+        # Audio comes late by what the stages before needed, and by varying amounts: the least of
+        # them tells best when it was spoken. Clocks drift apart, so the least is let go slowly.
+        self._behind = min(self._behind + _DRIFT * audio.seconds, now - self._heard_at)
         if self._trigger == AudioTriggerMode.END_OF_SPEECH and self._floor.state != State.IDLE:
             self._sound_format = audio.format
             self._sound += audio.pcm
@@ -241,7 +249,8 @@ class Conversation(Machine):
         self._owed = False
         self._asked_at = now
         self._reply = StartReply(self._floor.turn, tuple(self._window.parts()))
-        return [self._status("asked", now, turn=self._floor.turn), self._reply]
+        told = [{"role": part.role, "text": _told(part)} for part in self._reply.prompt]
+        return [self._status("asked", now, turn=self._floor.turn, prompt=told), self._reply]
 
     def _cancel(self, now: float) -> list[Output]:
         """Void the reply; what was heard of it, and no more, has been said."""
@@ -262,7 +271,7 @@ class Conversation(Machine):
             return []
         news = {"event": "failed", "what": "reply", "turn": turn, "error": reason}
         status = Part(Data(news), role="model", substream="status")
-        return [status, self._complete(turn, f"failed: {reason}")]
+        return [status, self._complete(turn, "failed")]
 
     def _no_answer(self, now: float) -> list[Output]:
         reply, self._reply = self._reply, None
@@ -272,7 +281,7 @@ class Conversation(Machine):
             Announce(Interrupted(reply.turn)),
             Cancel(reply),
             self._status("failed", now, what="reply", turn=reply.turn, error=reason),
-            self._complete(reply.turn, reason),
+            self._complete(reply.turn, "timeout"),
             *self._happened(Event.REPLY_OVER, now, reply.turn),
         ]
 
@@ -300,7 +309,7 @@ class Conversation(Machine):
 
     # -- what is told -------------------------------------------------------------------------
 
-    def _complete(self, turn: int, reason: str) -> Part:
+    def _complete(self, turn: int, reason: TurnReason) -> Part:
         return Part(TurnComplete(turn, reason), role="model", turn=turn)
 
     def _status(self, event: str, now: float, **facts: object) -> Part:
@@ -330,6 +339,11 @@ class Conversation(Machine):
         steps = {name: round((at - start) * 1000, 1) for name, at in self._marks.items()}
         self._marks = {}
         return [self._status("latency", now, turn=turn, ended_at=start - self._zero, ms=steps)]
+
+
+def _told(part: Part) -> str:
+    """A part of the prompt as a line of text, for whoever wants to read along."""
+    return part.text or f"({part.mimetype}, {part.seconds:.1f} s)"
 
 
 # What people say to show that they are listening, and what transcribers make of a cough or a hum.

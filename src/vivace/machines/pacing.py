@@ -12,6 +12,7 @@ from collections import deque
 import msgspec
 
 from vivace.audio import slice_pcm
+from vivace.machines.fence import is_stale
 from vivace.machines.machine import Item, Machine, Output
 from vivace.part import Audio, Data, Held, Interrupted, Part, Reset, Resumed, TurnComplete
 
@@ -46,7 +47,7 @@ class PacerCounts(msgspec.Struct):
 
 
 class Pacer(Machine):
-    """Lets audio out at natural speed; everything else keeps its place in the stream.
+    """Lets audio out at natural speed; everything else keeps its place among its role's audio.
 
     Each chunk's `at` is the moment it is to be played, in seconds since `zero` on the clock. Words
     are shared out over the chunks. `TurnComplete` leaves when its reply's last chunk has been
@@ -64,6 +65,7 @@ class Pacer(Machine):
         self._zero = zero
         self.counts = counts or PacerCounts()
         self._queue: deque[Part] = deque()
+        self._queued: dict[str, int] = {}  # parts in the queue, by role
         self._queued_s = 0.0
         # -inf, not 0: the first chunk must leave at once whatever the clock says.
         self._free_at = -math.inf
@@ -78,13 +80,15 @@ class Pacer(Machine):
                 return [*self._control(signal, now), item, *self.tick(now)]
             case Interrupted() | Reset() | Held() | Resumed():
                 return [*self._control(item, now), *self.tick(now)]
-            case Part(body=Audio()):
-                return self._take(item, now)
-            case Part(body=str() | Data(), turn=turn) if 0 < turn <= self._void:
+            case Part() if is_stale(item, self._void):
                 self.counts.refused += 1
                 return []
+            case Part(body=Audio()):
+                return self._take(item, now)
+            case Part() if not self._queued.get(item.role):
+                return [item]  # the user's signals do not wait for what the agent still has to say
             case Part():
-                self._queue.append(item)
+                self._put(item)
                 return self.tick(now)
             case _:
                 return []
@@ -93,6 +97,7 @@ class Pacer(Machine):
         out: list[Output] = []
         while self._queue and self._due() <= now:
             part = self._queue.popleft()
+            self._queued[part.role] -= 1
             if isinstance(part.body, Audio):
                 out.append(self._release(part, part.body, now))
             else:
@@ -125,20 +130,21 @@ class Pacer(Machine):
 
     def _take(self, part: Part, now: float) -> list[Output]:
         assert isinstance(part.body, Audio)
-        if 0 < part.turn <= self._void:
-            self.counts.refused += 1
-            return []
         was_dry = self._dry and now > self._free_at
         if was_dry and self._playing and self._playing == part.turn and not self._held:
             self.counts.buffer_underruns += 1
         audio = part.body
         chunks = list(slice_pcm(audio.pcm, audio.format, self._rules.chunk_s)) or [b""]
         for pcm, words in zip(chunks, share_words(audio.words, len(chunks)), strict=True):
-            self._queue.append(part.derive(body=Audio(pcm, audio.format, words)))
+            self._put(part.derive(body=Audio(pcm, audio.format, words)))
         self._queued_s += audio.seconds
         if was_dry:
             self._free_at = -math.inf
         return [*self._status("queued", part.turn, now, audio.seconds), *self.tick(now)]
+
+    def _put(self, part: Part) -> None:
+        self._queue.append(part)
+        self._queued[part.role] = self._queued.get(part.role, 0) + 1
 
     def _release(self, part: Part, audio: Audio, now: float) -> Part:
         if now - self._free_at > _HICCUP_S:
@@ -166,8 +172,12 @@ class Pacer(Machine):
     def _flush(self, turn: int, now: float) -> list[Output]:
         self._held = False
         self._void = max(self._void, turn)
-        cut = [part for part in self._queue if self._is_void(part)]
-        self._queue = deque(part for part in self._queue if not self._is_void(part))
+        cut = [part for part in self._queue if is_stale(part, self._void)]
+        kept = [part for part in self._queue if not is_stale(part, self._void)]
+        self._queue.clear()
+        self._queued.clear()
+        for part in kept:
+            self._put(part)
         cut_s = sum(part.seconds for part in cut)
         self._queued_s = max(0.0, self._queued_s - cut_s) if self._queue else 0.0
         if not cut and not 0 < self._playing <= turn:
@@ -176,9 +186,6 @@ class Pacer(Machine):
         self._playing = 0
         self._free_at = -math.inf  # whoever speaks next does not wait for what was cut
         return self._status("cut", turn, now, cut_s)
-
-    def _is_void(self, part: Part) -> bool:
-        return 0 < part.turn <= self._void and isinstance(part.body, str | Audio | Data)
 
     def _status(self, event: str, turn: int, now: float, seconds: float) -> list[Output]:
         news = {"event": event, "turn": turn, "seconds": round(seconds, 6)}

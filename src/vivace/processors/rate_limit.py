@@ -20,7 +20,7 @@ class AudioRateLimiter(Processor):
     listener with a jitter buffer; what has left cannot be taken back.
     queue_s: seconds of audio that may wait here before what is upstream waits.
 
-    Everything else keeps its place among the audio. Each chunk's `at` is when it is to be played,
+    Everything else keeps its place among the audio of its role. Each chunk's `at` is when it is to be played,
     in seconds since the run began. On `status` come `queued` and `cut`, in seconds.
     """
 
