@@ -1,7 +1,10 @@
-"""The README is true: its first program is the one in `examples`, and its commands exist."""
+"""What the README and the pages of `docs` say is true: their programs run, their drawings fit."""
 
 import re
+import runpy
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,3 +25,34 @@ def test_make_targets_exist() -> None:
     assert {"demo", "test", "check"} <= named
     for target in named:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def blocks() -> list[tuple[str, str]]:
+    """Every Python program in the README and the docs, but the README's first one."""
+    found = []
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        programs = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+        for number, program in enumerate(programs):
+            if (page.name, number) != ("README.md", 0):
+                found.append((f"{page.name}-{number}", program))
+    return found
+
+
+@pytest.mark.parametrize(("name", "program"), blocks(), ids=lambda value: value[:24])
+def test_programs_on_the_pages_run(name: str, program: str) -> None:
+    """A program printed on a page runs as it stands."""
+    exec(compile(program, name, "exec"), {"__name__": name})
+
+
+def test_links_lead_somewhere() -> None:
+    """Each relative link of a page leads to a file."""
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^):#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_floor_is_drawn_from_the_table() -> None:
+    """The drawing in docs/floor.md is what the table says."""
+    drawn = runpy.run_path(str(ROOT / "tools" / "draw_floor.py"))["drawn"]
+    page = (ROOT / "docs" / "floor.md").read_text()
+    assert drawn(page) == page, "run: python tools/draw_floor.py"

@@ -1,0 +1,227 @@
+"""The whole agent on virtual time: every stage is real, the models are fakes, the numbers exact.
+
+Detector frames are 32 ms, so speech from 0.5 s is told at 0.56 s (two frames) and its end 0.2 s and
+a frame after it.
+"""
+
+import asyncio
+
+import pytest
+
+from vivace import (
+    Audio,
+    AudioRateLimiter,
+    Data,
+    DetectSpeech,
+    DetectTurn,
+    Held,
+    Interrupted,
+    LiveModelProcessor,
+    Part,
+    Processor,
+    Resumed,
+    Speak,
+    Transcribe,
+    TurnComplete,
+)
+from vivace.flow.clock import now
+from vivace.models import Scripted
+from vivace.testing.fakes import (
+    Caller,
+    FakeDetector,
+    FakeTranscriber,
+    FakeTurnDetector,
+    FakeVoice,
+)
+
+pytestmark = pytest.mark.virtual(seeds=5)
+
+LONG = "one two three four five six seven eight nine ten"
+ALL = "one two three four five six seven eight nine ten eleven twelve"
+
+
+def agent_for(caller: Caller, model: Processor, **options: float) -> Processor:
+    return (
+        DetectSpeech(FakeDetector())
+        + Transcribe(FakeTranscriber(caller.texts))
+        + DetectTurn(FakeTurnDetector())
+        + LiveModelProcessor(model + Speak(FakeVoice()), **options)
+        + AudioRateLimiter()
+    )
+
+
+async def hold(caller: Caller, model: Processor) -> list[tuple[float, Part]]:
+    """A whole conversation: all that came out, with its times."""
+    start, seen = now(), []
+    async with agent_for(caller, model).run(caller) as parts:
+        async for part in parts:
+            seen.append((round(now() - start, 6), part))
+    return seen
+
+
+def words(seen: list[tuple[float, Part]]) -> list[tuple[float, str]]:
+    """When which words of the agent were heard."""
+    return [
+        (at, part.body.words.strip())
+        for at, part in seen
+        if isinstance(part.body, Audio) and part.body.words
+    ]
+
+
+def signals(seen: list[tuple[float, Part]], *kinds: type) -> list[tuple[float, object]]:
+    return [(at, part.body) for at, part in seen if isinstance(part.body, kinds)]
+
+
+def prompts(seen: list[tuple[float, Part]]) -> list[list[str]]:
+    """What the model was given for each reply, as `role: text`."""
+    return [
+        [f"{line['role']}: {line['text']}" for line in part.body.value["prompt"]]
+        for _, part in seen
+        if isinstance(part.body, Data) and part.body.value["event"] == "asked"
+    ]
+
+
+def voice(seen: list[tuple[float, Part]]) -> bytes:
+    return b"".join(part.bytes for _, part in seen if isinstance(part.body, Audio))
+
+
+async def test_a_turn_is_answered() -> None:
+    """A turn ends 0.34 s after the last word, and is answered at natural speed."""
+    seen = await hold(Caller([(0.5, 1.5, "hello there")], 3.0), Scripted(["one two three"]))
+    assert words(seen) == [(1.98, "one"), (2.28, "two"), (2.58, "three")]
+    assert prompts(seen) == [["user: hello there"]]
+    assert signals(seen, TurnComplete) == [(2.74, TurnComplete(1))]
+
+
+async def test_an_interruption_stops_the_agent_and_the_prompt_says_what_was_heard() -> None:
+    """Speech over a reply silences it within a chunk; after one second it is void."""
+    caller = Caller([(0.5, 1.5, "hello there"), (3.0, 4.4, "stop that now")], 6.0)
+    seen = await hold(caller, Scripted([LONG, "fine"]))
+    assert signals(seen, Held, Interrupted) == [
+        (3.04, Held(1)),
+        (4.04, Interrupted(1, heard="one two three four")),
+    ]
+    stale = [at for at, part in seen if isinstance(part.body, Audio) and part.turn == 1]
+    assert max(stale) < 3.04
+    assert prompts(seen)[1] == [
+        "user: hello there",
+        "model: one two three four",
+        "user: stop that now",
+    ]
+    assert words(seen)[-1] == (4.88, "fine")
+
+
+async def test_a_cough_holds_the_reply_which_goes_on_at_the_very_sample() -> None:
+    """A noise over a reply holds it; it goes on where it was, without loss or repeat."""
+    cough = Caller([(0.5, 1.5, "hello there"), (3.0, 3.3, "")], 7.0)
+    quiet = Caller([(0.5, 1.5, "hello there")], 7.0)
+    seen, undisturbed = await hold(cough, Scripted([LONG])), await hold(quiet, Scripted([LONG]))
+    assert signals(seen, Held, Resumed, Interrupted) == [(3.04, Held(1)), (3.66, Resumed(1))]
+    assert voice(seen) == voice(undisturbed)
+    assert not [at for at, part in seen if isinstance(part.body, Audio) and 3.04 < at < 3.66]
+    assert len(prompts(seen)) == 1
+    assert signals(seen, TurnComplete) == [(5.46, TurnComplete(1))]
+
+
+async def test_mm_hm_is_no_interruption() -> None:
+    """A word of listening holds the reply and is then dismissed; it never enters the prompt."""
+    caller = Caller([(0.5, 1.5, "hello"), (3.0, 3.5, "mm-hm"), (7.0, 8.0, "and you")], 9.5)
+    seen = await hold(caller, Scripted([LONG, "well"]))
+    assert signals(seen, Held, Resumed) == [(3.04, Held(1)), (3.86, Resumed(1))]
+    assert prompts(seen)[1] == ["user: hello", f"model: {LONG}", "user: and you"]
+
+
+async def test_a_short_word_is_an_interruption() -> None:
+    """A sound too short to be long, but with words in it, is one as soon as they are known."""
+    caller = Caller([(0.5, 1.5, "hello there"), (3.0, 3.4, "stop")], 5.5)
+    seen = await hold(caller, Scripted([LONG, "fine"]))
+    assert signals(seen, Held, Interrupted) == [
+        (3.04, Held(1)),
+        (3.76, Interrupted(1, heard="one two three four")),
+    ]
+    assert prompts(seen)[1][-1] == "user: stop"
+
+
+async def test_interrupted_before_the_first_sound_leaves_no_empty_reply() -> None:
+    """Cut at zero: no empty reply in the prompt, both messages of the user are kept."""
+    caller = Caller([(0.5, 1.5, "hello there"), (1.9, 3.2, "I mean")], 5.0)
+    seen = await hold(caller, Scripted([LONG]))
+    assert prompts(seen) == [["user: hello there"], ["user: hello there", "user: I mean"]]
+    assert signals(seen, Interrupted) == [(2.96, Interrupted(1, heard=""))]
+
+
+async def test_a_false_interruption_is_answered_again() -> None:
+    """A long noise cancels the reply; nothing was said, so the user's question is asked again."""
+    caller = Caller([(0.5, 1.5, "hello there"), (3.0, 4.5, "")], 6.0)
+    seen = await hold(caller, Scripted([LONG, "again"]))
+    assert signals(seen, Interrupted) == [(4.04, Interrupted(1, heard="one two three four"))]
+    assert prompts(seen)[1] == ["user: hello there", "model: one two three four"]
+    assert words(seen)[-1][1] == "again"
+
+
+async def test_a_pause_after_and_is_no_end() -> None:
+    """Who stops at "and" is given time, and answered once for the whole turn."""
+    caller = Caller([(0.5, 1.5, "hello and"), (2.2, 2.6, "go")], 4.0)
+    seen = await hold(caller, Scripted(["fine"]))
+    assert prompts(seen) == [["user: hello and go"]]
+
+
+async def test_silence_asks_nothing() -> None:
+    """Nothing said, nothing asked: not even when the input closes."""
+    assert prompts(await hold(Caller([], 2.0), Scripted(["fine"]))) == []
+    assert prompts(await hold(Caller([(0.5, 0.8, "")], 2.0), Scripted(["fine"]))) == []
+
+
+async def test_what_was_said_last_is_answered_although_the_input_ends() -> None:
+    """The microphone is switched off in the middle of speech: it is answered, once."""
+    seen = await hold(Caller([(0.5, 1.5, "hello there")], 1.4), Scripted(["fine"]))
+    assert prompts(seen) == [["user: hello there"]]
+    assert [word for _, word in words(seen)] == ["fine"]
+
+
+class Broken(Processor):
+    """Says two words and dies, the first time."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def call(self, stream):  # type: ignore[no-untyped-def]
+        self.calls += 1
+        if self.calls == 1:
+            yield Part("one two ", role="model")
+            raise OSError("the line is dead")
+        yield Part("better", role="model")
+
+
+async def test_a_model_that_dies_ends_its_turn_and_not_the_conversation() -> None:
+    """What it had said is heard, the turn ends with a reason, and the next one is answered."""
+    caller = Caller([(0.5, 1.5, "hello"), (4.0, 5.0, "again")], 6.5)
+    seen = await hold(caller, Broken())
+    assert signals(seen, TurnComplete)[0][1] == TurnComplete(1, "failed")
+    failed = [
+        part.body.value
+        for _, part in seen
+        if isinstance(part.body, Data) and part.body.value["event"] == "failed"
+    ]
+    assert [news["error"] for news in failed] == ["the line is dead"]
+    assert words(seen)[-1][1] == "better"
+
+
+@pytest.mark.virtual
+async def test_fifty_conversations_share_one_agent() -> None:
+    """State belongs to the run: fifty at once behave as one alone does."""
+    caller = Caller([(0.5, 1.5, "hello there"), (3.0, 4.4, "stop that now")], 6.0)
+    agent = agent_for(caller, Scripted([LONG, "fine"]))
+    results: list[list[tuple[float, str]]] = []
+
+    async def one() -> None:
+        start, seen = now(), []
+        async for part in agent(caller):
+            seen.append((round(now() - start, 6), part))
+        results.append(words(seen))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(50):
+            group.create_task(one())
+    assert results == [results[0]] * 50
+    assert results[0][-1] == (4.88, "fine")
