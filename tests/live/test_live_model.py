@@ -1,0 +1,183 @@
+"""`LiveModelProcessor` on its own: typed input, timeouts, slow cleanups, models that hear."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from vivace import (
+    Audio,
+    AudioTriggerMode,
+    Call,
+    Data,
+    Interrupted,
+    LiveModelProcessor,
+    Part,
+    Processor,
+    Reset,
+    SpeechEnded,
+    SpeechStarted,
+    TurnComplete,
+    TurnEnded,
+    processor,
+)
+from vivace.flow.clock import now
+from vivace.flow.scope import AbandonedTask
+from vivace.models import Scripted
+from vivace.testing.script import play
+
+pytestmark = pytest.mark.virtual(seeds=5)
+
+
+def reply_texts(seen: list[tuple[float, Part]]) -> list[tuple[float, int, str]]:
+    return [
+        (at, part.turn, part.text)
+        for at, part in seen
+        if part.role == "model" and part.text and not part.substream
+    ]
+
+
+def completed(seen: list[tuple[float, Part]]) -> list[TurnComplete]:
+    return [part.body for _, part in seen if isinstance(part.body, TurnComplete)]
+
+
+def failures(seen: list[tuple[float, Part]]) -> list[str]:
+    events = [part.body.value for _, part in seen if isinstance(part.body, Data)]
+    return [event["error"] for event in events if event["event"] == "failed"]
+
+
+async def test_typed_text_is_answered_at_the_end_of_input() -> None:
+    """Text without any signal is a turn that ends with the input."""
+    seen = await play(LiveModelProcessor(Scripted(["hello you"])), [(0.0, "hi")])
+    assert "".join(text for _, _, text in reply_texts(seen)) == "hello you"
+    assert completed(seen) == [TurnComplete(1)]
+
+
+async def test_typed_turns_are_answered_one_by_one() -> None:
+    """Each `TurnEnded` asks once; replies are numbered from 1."""
+    script = [
+        (0.0, Part("one")),
+        (0.0, Part(TurnEnded(0.0))),
+        (1.0, Part("two")),
+        (1.0, Part(TurnEnded(1.0))),
+    ]
+    seen = await play(LiveModelProcessor(Scripted(["first", "second"])), script)
+    assert reply_texts(seen) == [(0.0, 1, "first"), (1.0, 2, "second")]
+
+
+async def test_a_system_part_leads_every_prompt() -> None:
+    """A system part is pinned to the front of the prompt."""
+    script = [(0.0, Part("hi")), (0.0, Part("be brief", role="system"))]
+    seen = await play(LiveModelProcessor(Scripted(["ok"])), script)
+    asked = [p.body.value for _, p in seen if isinstance(p.body, Data)][0]
+    assert asked["prompt"][0] == {"role": "system", "text": "be brief"}
+
+
+@processor
+async def hanging(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+    async for _ in stream:
+        pass
+    await asyncio.sleep(3600)
+    yield Part("never", role="model")
+
+
+async def test_a_model_that_hangs_has_failed_after_a_while() -> None:
+    """Nothing heard within the limit: the turn ends as a timeout, and the floor is free."""
+    live = LiveModelProcessor(hanging, answer_within_s=5.0)
+    seen = await play(live, [(0.0, Part("hi")), (0.0, Part(TurnEnded(0.0)))])
+    assert completed(seen) == [TurnComplete(1, "timeout")]
+    assert failures(seen) == ["no answer within 5 s"]
+    assert seen[-1][0] == 5.0
+
+
+class Stubborn(Processor):
+    """A model whose first reply takes `cleanup_s` to die."""
+
+    def __init__(self, cleanup_s: float) -> None:
+        self.cleanup_s = cleanup_s
+        self.began: list[float] = []
+
+    async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        self.began.append(now())
+        try:
+            yield Part("well ", role="model")
+            if len(self.began) == 1:
+                await asyncio.sleep(3600)
+        finally:
+            if len(self.began) == 1:
+                await asyncio.sleep(self.cleanup_s)
+
+
+INTERRUPTION = [
+    (0.0, Part("hi")),
+    (0.0, Part(TurnEnded(0.0))),
+    (1.0, Part(SpeechStarted(1.0))),
+    (2.5, Part("but")),
+    (2.5, Part(SpeechEnded(2.5))),
+    (2.5, Part(TurnEnded(2.5))),
+]
+
+
+async def test_the_next_reply_waits_for_the_cleanup_of_the_last() -> None:
+    """One reply at a time: a cleanup of 0.2 s is waited for."""
+    model = Stubborn(cleanup_s=0.2)
+    script = [*INTERRUPTION[:3], (1.5, Part("but wait")), *INTERRUPTION[4:]]
+    script[4:] = [(1.5, part) for _, part in script[4:]]
+    seen = await play(LiveModelProcessor(model), script)
+    assert [part.body for _, part in seen if isinstance(part.body, Interrupted)] == [
+        Interrupted(1, "well")
+    ]
+    assert model.began == [0.0, 1.7]
+
+
+async def test_a_reply_that_will_not_die_does_not_stop_the_conversation() -> None:
+    """After half a second the next reply begins; the stuck one is named and left behind."""
+    model = Stubborn(cleanup_s=4.0)
+    with pytest.warns(AbandonedTask, match="StartReply"):
+        seen = await play(LiveModelProcessor(model), [*INTERRUPTION, (9.0, Part.image(b""))])
+    assert model.began == [0.0, 3.0]
+    assert completed(seen)[-1] == TurnComplete(2)
+
+
+async def test_a_reset_forgets_what_is_under_way() -> None:
+    """Reset voids the reply; nothing more of it comes, and it is not asked again."""
+    live = LiveModelProcessor(Scripted(["one two three four"], token_s=1.0))
+    script = [(0.0, Part("hi")), (0.0, Part(TurnEnded(0.0))), (2.5, Part(Reset()))]
+    seen = await play(live, script)
+    assert completed(seen) == [TurnComplete(1, "interrupted")]
+    assert max(at for at, _, _ in reply_texts(seen)) < 2.5
+
+
+async def test_a_model_that_hears_gets_the_sound() -> None:
+    """With END_OF_SPEECH the prompt holds what was said as audio, not as text."""
+    prompts: list[list[Part]] = []
+
+    @processor
+    async def ear(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        prompts.append([part async for part in stream])
+        yield Part("heard", role="model")
+
+    live = LiveModelProcessor(ear, trigger_model_mode=AudioTriggerMode.END_OF_SPEECH)
+    script = [
+        (0.0, Part(SpeechStarted(0.0))),
+        (0.1, Part.audio(b"\1\0" * 1600, at=0.0)),
+        (0.2, Part.audio(b"\2\0" * 1600, at=0.1)),
+        (0.3, Part(SpeechEnded(0.2))),
+        (0.3, Part(TurnEnded(0.2))),
+    ]
+    seen = await play(live, script)
+    assert [text for _, _, text in reply_texts(seen)] == ["heard"]
+    assert isinstance(prompts[0][0].body, Audio)
+    assert prompts[0][0].body.pcm == b"\1\0" * 1600 + b"\2\0" * 1600
+
+
+async def test_a_tool_call_reaches_the_consumer_with_its_turn() -> None:
+    """What a reply yields besides text and audio is passed on as part of the reply."""
+
+    @processor
+    async def caller(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        yield Part.call("lamp", {"on": True}, id="1")
+
+    seen = await play(LiveModelProcessor(caller), [(0.0, "light please")])
+    calls = [part for _, part in seen if isinstance(part.body, Call)]
+    assert [(part.turn, part.role) for part in calls] == [(1, "model")]
