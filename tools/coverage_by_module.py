@@ -27,8 +27,8 @@ def main() -> int:
         except coverage.exceptions.NoDataError:
             found = 0.0
         if found < wanted:
-            missing = data.analysis2(str(path.resolve()))[4]
-            short.append(f"{path}: {found:.1f} % of {wanted:.0f} %; lines not run: {missing or '-'}")
+            missing = data.analysis2(str(path.resolve()))[4] or "-"
+            short.append(f"{path}: {found:.1f} % of {wanted:.0f} %; lines not run: {missing}")
     print("\n".join(short) or f"coverage: all {len(modules)} modules have what is asked of them")
     return 1 if short else 0
 

@@ -40,12 +40,12 @@ LONG = "one two three four five six seven eight nine ten"
 ALL = "one two three four five six seven eight nine ten eleven twelve"
 
 
-def agent_for(caller: Caller, model: Processor, **options: float) -> Processor:
+def agent_for(caller: Caller, model: Processor) -> Processor:
     return (
         DetectSpeech(FakeDetector())
         + Transcribe(FakeTranscriber(caller.texts))
         + DetectTurn(FakeTurnDetector())
-        + LiveModelProcessor(model + Speak(FakeVoice()), **options)
+        + LiveModelProcessor(model + Speak(FakeVoice()))
         + AudioRateLimiter()
     )
 

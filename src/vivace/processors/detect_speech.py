@@ -19,8 +19,15 @@ __all__ = ["DetectSpeech", "SpeechDetector"]
 class SpeechDetector(Protocol):
     """A model that tells speech from other sounds, such as `vivace.models.silero.Silero`."""
 
-    rate: int
-    frame: int
+    @property
+    def rate(self) -> int:
+        """Hertz of the audio that it judges."""
+        ...
+
+    @property
+    def frame(self) -> int:
+        """Samples that it judges at once."""
+        ...
 
     def session(self) -> Callable[[bytes], Awaitable[float]]:
         """For one stream: takes `frame` samples of 16-bit mono, gives the probability of speech."""
