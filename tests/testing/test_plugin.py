@@ -1,0 +1,350 @@
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+VIRTUAL = "[pytest]\nvivace_virtual = true\nfilterwarnings = error\naddopts = --strict-markers\n"
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep all other plugins out of the inner runs, which is also ten times as fast."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+def run_pytest(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
+    return pytester.runpytest("-p", "vivace.testing.plugin", *args)
+
+
+TELLS_TIME = """
+    import asyncio
+
+    async def test_time():
+        await asyncio.sleep(3600)
+        assert asyncio.get_running_loop().time() == 3600.0
+"""
+
+
+def test_a_marked_test_runs_on_virtual_time(pytester: pytest.Pytester) -> None:
+    """The marker alone is enough, and is known to --strict-markers."""
+    pytester.makepyfile("import pytest\npytestmark = pytest.mark.virtual\n" + dedent(TELLS_TIME))
+    run_pytest(pytester, "--strict-markers").assert_outcomes(passed=1)
+
+
+def test_all_async_tests_run_on_virtual_time_by_option(pytester: pytest.Pytester) -> None:
+    """With `vivace_virtual = true` no marker is needed."""
+    pytester.makeini(VIRTUAL)
+    pytester.makepyfile(TELLS_TIME)
+    run_pytest(pytester).assert_outcomes(passed=1)
+
+
+def test_an_unmarked_test_is_left_alone(pytester: pytest.Pytester) -> None:
+    """Without marker and option, an async test stays pytest's business: it cannot run it."""
+    pytester.makepyfile(TELLS_TIME)
+    result = run_pytest(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*async def functions are not natively supported*"])
+
+
+def test_a_plain_test_is_left_alone(pytester: pytest.Pytester) -> None:
+    """A test that is not async runs as ever, marked or not."""
+    pytester.makeini(VIRTUAL)
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def test_plain(): pass
+
+        @pytest.mark.virtual
+        def test_marked(): pass
+        """
+    )
+    run_pytest(pytester).assert_outcomes(passed=2)
+
+
+def test_each_test_has_a_fresh_loop(pytester: pytest.Pytester) -> None:
+    """Time starts at 0.0 in every test, also with fixtures, parameters and methods."""
+    pytester.makeini(VIRTUAL)
+    pytester.makepyfile(
+        """
+        import asyncio
+        import pytest
+
+        @pytest.fixture
+        def delay(): return 0.3
+
+        class TestMethods:
+            @pytest.mark.parametrize("times", [1, 2])
+            async def test_sleep(self, delay, times):
+                for _ in range(times):
+                    await asyncio.sleep(delay)
+                assert asyncio.get_running_loop().time() == times * 0.3
+        """
+    )
+    run_pytest(pytester).assert_outcomes(passed=2)
+
+
+RACE = """
+    import asyncio
+    import pytest
+
+    async def race():
+        seen = []
+        async def runner(index):
+            await asyncio.sleep(1)
+            seen.append(index)
+        await asyncio.gather(*map(runner, range(4)))
+        return seen
+"""
+
+
+def test_the_failing_seed_is_in_the_report(pytester: pytest.Pytester) -> None:
+    """A test that fails under one of its seeds says which, and how to run it again."""
+    pytester.makepyfile(
+        test_race=dedent(RACE)
+        + dedent("""
+        @pytest.mark.virtual(seeds=200)
+        async def test_order():
+            assert (await race())[0] == 0
+        """)
+    )
+    first = run_pytest(pytester)
+    first.assert_outcomes(failed=1)
+    [line] = [it for it in first.outlines if it.startswith("seed ")]
+    seed = line.split(";")[0].removeprefix("seed ")
+    assert (
+        line
+        == f"seed {seed}; to run it again: pytest 'test_race.py::test_order' --vivace-seed {seed}"
+    )
+    again = run_pytest(pytester, "--vivace-seed", seed)
+    again.assert_outcomes(failed=1)
+    again.stdout.fnmatch_lines([f"seed {seed}; *"])
+
+
+def test_a_test_runs_once_under_each_seed(pytester: pytest.Pytester) -> None:
+    """`seeds=N` is seeds 0 to N-1; `seed` is one; `--vivace-seed` is one, for every test."""
+    pytester.makepyfile(
+        test_race=dedent(RACE)
+        + dedent("""
+        runs = []
+
+        @pytest.mark.virtual(seeds=30)
+        async def test_many():
+            runs.append(tuple(await race()))
+
+        @pytest.mark.virtual(seed=7)
+        async def test_one():
+            runs.append(tuple(await race()))
+
+        @pytest.mark.virtual
+        async def test_none():
+            runs.append(tuple(await race()))
+
+        def test_runs():
+            assert runs == EXPECTED
+        """)
+    )
+    race = pytester.path / "test_race.py"
+    text = race.read_text()
+    race.write_text(
+        text.replace("runs == EXPECTED", "len(runs) == 32 and runs[7] == runs[30]").replace(
+            "def test_runs():", "def test_runs():\n    assert runs[31] == (0, 1, 2, 3)"
+        )
+    )
+    run_pytest(pytester).assert_outcomes(passed=4)
+    race.write_text(text.replace("runs == EXPECTED", "len(runs) == 3 and len(set(runs)) == 1"))
+    run_pytest(pytester, "--vivace-seed=5").assert_outcomes(passed=4)
+
+
+def test_no_seeds_is_an_error(pytester: pytest.Pytester) -> None:
+    """`seeds=0` would pass without running."""
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.virtual(seeds=0)
+        async def test_nothing(): pass
+        """
+    )
+    result = run_pytest(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*seeds=0 would run the test not once; give 1 or more*"])
+
+
+def test_a_skip_is_a_skip(pytester: pytest.Pytester) -> None:
+    """`pytest.skip` inside the test works under seeds too."""
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.virtual(seeds=3)
+        async def test_skip(): pytest.skip("not today")
+        """
+    )
+    run_pytest(pytester).assert_outcomes(skipped=1)
+
+
+def test_a_leaked_task_fails_the_test(pytester: pytest.Pytester) -> None:
+    """A task that still runs when the test returns is named in the report."""
+    pytester.makeini(VIRTUAL)
+    pytester.makepyfile(
+        """
+        import asyncio
+
+        async def test_leak():
+            global task
+            task = asyncio.create_task(asyncio.sleep(60), name="sleeper")
+        """
+    )
+    result = run_pytest(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*Leaked: still running at the end*", "*sleeper: *"])
+
+
+def test_an_unclosed_generator_fails_the_test(pytester: pytest.Pytester) -> None:
+    """A generator left half-way fails the test, unless the marker allows it."""
+    pytester.makeini(VIRTUAL)
+    pytester.makepyfile(
+        """
+        import pytest
+
+        async def count():
+            yield 1
+
+        async def test_left():
+            async for _ in count():
+                break
+
+        @pytest.mark.virtual(allow_unclosed=True)
+        async def test_allowed():
+            async for _ in count():
+                break
+        """
+    )
+    result = run_pytest(pytester)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*async generator 'count' (*) was never closed*"])
+
+
+def test_a_deadlock_fails_the_test(pytester: pytest.Pytester) -> None:
+    """A test that waits for ever fails at once, and the report says where it waits."""
+    pytester.makeini(VIRTUAL)
+    pytester.makepyfile(
+        """
+        import asyncio
+
+        async def test_stuck():
+            await asyncio.Event().wait()
+        """
+    )
+    result = run_pytest(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*Deadlock: *", "*Task-1: *:4 in test_stuck -> * in Event.wait"])
+
+
+def test_hypothesis_runs_each_example_on_a_fresh_loop(pytester: pytest.Pytester) -> None:
+    """`@given` on an async test works, and time starts at 0.0 for each example."""
+    pytester.makeini(VIRTUAL)
+    pytester.makepyfile(
+        """
+        import asyncio
+        from hypothesis import given, settings, strategies as st
+        import pytest
+
+        examples = []
+
+        @pytest.mark.parametrize("start", [1, 2])
+        @settings(max_examples=10, database=None)
+        @given(delay=st.integers(0, 1000))
+        async def test_sleep(start, delay):
+            await asyncio.sleep(start + delay)
+            assert asyncio.get_running_loop().time() == start + delay
+            examples.append(start)
+
+        def test_examples():
+            assert examples.count(1) > 1
+            assert examples.count(2) > 1
+
+        @given(delay=st.integers(0, 1000))
+        def test_plain(delay):
+            assert delay >= 0
+        """
+    )
+    run_pytest(pytester, "-p", "no:cacheprovider").assert_outcomes(passed=4)
+
+
+def test_tests_of_another_plugin_are_left_to_it(pytester: pytest.Pytester) -> None:
+    """A test marked for asyncio, anyio or trio is not ours, whatever the option says."""
+    pytester.makeini(
+        VIRTUAL + "markers =\n    asyncio: others\n    anyio: others\n    trio: others\n"
+    )
+    pytester.makeconftest(
+        """
+        def pytest_pyfunc_call(pyfuncitem):
+            if not pyfuncitem.get_closest_marker("virtual"):
+                return True  # as if another plugin had run it
+        """
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.asyncio
+        async def test_asyncio():
+            raise AssertionError
+
+        @pytest.mark.anyio
+        async def test_anyio():
+            raise AssertionError
+
+        @pytest.mark.trio
+        async def test_trio():
+            raise AssertionError
+
+        @pytest.mark.virtual
+        async def test_ours():
+            raise AssertionError
+        """
+    )
+    run_pytest(pytester).assert_outcomes(passed=3, failed=1)
+
+
+def test_the_marker_wins_over_a_plugin_that_marks_all(pytester: pytest.Pytester) -> None:
+    """In pytest-asyncio's auto mode all async tests are wrapped; `virtual` still counts."""
+    pytester.makeconftest(
+        """
+        import functools
+        import pytest
+
+        def pytest_configure(config):
+            config.addinivalue_line("markers", "asyncio: as pytest-asyncio has it")
+
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                item.add_marker(pytest.mark.asyncio)
+                item.obj = wrap(item.obj)
+
+        def wrap(test):
+            @functools.wraps(test)
+            def on_a_real_loop(*args, **kwargs): raise AssertionError
+            return on_a_real_loop
+        """
+    )
+    pytester.makepyfile("import pytest\npytestmark = pytest.mark.virtual\n" + dedent(TELLS_TIME))
+    run_pytest(pytester).assert_outcomes(passed=1)
+
+
+@pytest.mark.real
+def test_the_plugin_imports_nothing_of_vivace() -> None:
+    """Loading the plugin loads no module of vivace but its own packages."""
+    code = """if True:
+        import sys, pytest, vivace
+        before = set(sys.modules)
+        import vivace.testing.plugin
+        print(*sorted(set(sys.modules) - before))
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["vivace.testing", "vivace.testing.plugin"]
