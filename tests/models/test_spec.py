@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from vivace.errors import ModelError, ModelMissing, ModelSpec
+from vivace.models.scripted import Scripted
+from vivace.models.spec import FORMS, turn_model
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("", "'' is no kind of model"),
+        ("gpt", "'gpt' is no kind of model"),
+        ("smollm2:x", "smollm2 takes nothing after it"),
+        ("gguf:", "the path is missing"),
+        ("openai:localhost#m", "'localhost' does not begin with http:// or https://"),
+        ("openai:http://localhost", "the model's name is missing after '#'"),
+        ("gemini:", "the model's name is missing"),
+        ("script:", "the file is missing"),
+    ],
+)
+def test_what_cannot_be_understood(spec: str, why: str) -> None:
+    """The error says what came, why it is wrong, and lists all forms."""
+    with pytest.raises(ModelSpec) as caught:
+        turn_model(spec)
+    assert f"the model {spec!r} cannot be understood: " in str(caught.value)
+    assert why in str(caught.value)
+    assert all(form in str(caught.value) for form, _ in FORMS)
+
+
+def test_a_script(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Hello.")
+    assert isinstance(turn_model(f" script:{tmp_path}/a.txt "), Scripted)
+
+
+def test_a_file_that_is_no_model(tmp_path: Path) -> None:
+    """llama.cpp is not even loaded for it."""
+    (tmp_path / "a.gguf").write_bytes(b"PK\3\4 not a model")
+    with pytest.raises(ModelError, match=r"begins with b'PK\\x03\\x04', so it is no GGUF file"):
+        turn_model(f"gguf:{tmp_path}/a.gguf")
+    with pytest.raises(ModelError, match="cannot be read: Is a directory"):
+        turn_model(f"gguf:{tmp_path}")
+    with pytest.raises(ModelMissing, match="does not exist"):
+        turn_model(f"gguf:{tmp_path}/none.gguf")
+
+
+def test_smollm2_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the command that fetches them."""
+    monkeypatch.delenv("VIVACE_MODEL_SMOLLM2", raising=False)
+    monkeypatch.setenv("VIVACE_CACHE", str(tmp_path))
+    with pytest.raises(ModelMissing, match="vivace models pull smollm2"):
+        turn_model("smollm2")
