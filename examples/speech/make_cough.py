@@ -19,7 +19,7 @@ FORMANTS = ((840, 100, 1.0), (1380, 120, 0.8), (3120, 200, 0.45), (4080, 250, 0.
 """Of a wide open mouth: frequency and bandwidth in hertz, and loudness."""
 
 
-def cough(seed: int = 2) -> Wave:
+def cough(seed: int = 3) -> Wave:
     """The sound, between -0.5 and 0.5. The same seed always gives the same sound."""
     random = np.random.default_rng(seed)
     t = np.arange(int(SECONDS * RATE)) / RATE

@@ -14,6 +14,7 @@ from vivace.errors import AudioError
 __all__ = ["AudioFormat", "slice_pcm"]
 
 _MAX_RATE_HZ = 384_000
+_WIDTHS = {"audio/pcm": 2, "audio/l8": 1, "audio/l16": 2, "audio/l24": 3}
 
 
 class AudioFormat(msgspec.Struct, frozen=True, gc=False):
@@ -67,6 +68,11 @@ class AudioFormat(msgspec.Struct, frozen=True, gc=False):
         """`seconds` of silence (8-bit samples are signed here, so it is zeros in every width)."""
         return bytes(self.size(seconds))
 
+    @staticmethod
+    def knows(mimetype: str) -> bool:
+        """True for the mimetypes that `parse` takes."""
+        return mimetype.partition(";")[0].strip().lower() in _WIDTHS
+
     @classmethod
     def parse(cls, mimetype: str) -> AudioFormat:
         """Read `audio/pcm;rate=24000`, `audio/l16; rate=16000; channels=2` and their kin.
@@ -74,7 +80,7 @@ class AudioFormat(msgspec.Struct, frozen=True, gc=False):
         Raises AudioError if it is no linear PCM or a parameter is no number.
         """
         name, *params = (piece.strip().lower() for piece in mimetype.split(";"))
-        width = {"audio/pcm": 2, "audio/l16": 2, "audio/l24": 3, "audio/l8": 1}.get(name)
+        width = _WIDTHS.get(name)
         if width is None:
             raise AudioError(f"{mimetype!r} is not linear PCM; expected 'audio/pcm;rate=…'")
         numbers = {"rate": 16_000, "channels": 1, "width": width}
@@ -100,6 +106,7 @@ def slice_pcm(pcm: bytes, fmt: AudioFormat, chunk_s: float) -> Iterator[bytes]:
     if not chunk_s > 0:
         raise AudioError(f"a chunk of {chunk_s} seconds; use more than 0")
     check_whole(pcm, fmt)
+    chunk_s = min(chunk_s, fmt.seconds(len(pcm)) + 1.0)  # longer than all there is, so no overflow
     step = max(1, int(chunk_s * fmt.rate + 1e-9)) * fmt.frame_bytes
     return (pcm[start : start + step] for start in range(0, len(pcm), step))
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, Union
+from typing import Any, Literal, NoReturn, Self, TypeAlias, Union
 
 import msgspec
 
@@ -38,7 +37,26 @@ __all__ = [
     "is_side_lane",
 ]
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+class _Nothing(dict[str, Any]):
+    """The empty mapping that all parts without metadata share; a value, so it cannot be written."""
+
+    def __setitem__(self, key: str, value: object) -> NoReturn:
+        raise TypeError("parts are values: use part.derive(metadata={...})")
+
+    update = setdefault = __ior__ = __setitem__  # type: ignore[assignment]
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> str:
+        return "_NOTHING"  # pickle by name: there is one
+
+
+_NOTHING: Mapping[str, Any] = _Nothing()
 
 
 class Audio(msgspec.Struct, frozen=True, gc=False, tag="audio", omit_defaults=True):
@@ -72,10 +90,11 @@ class Image(msgspec.Struct, frozen=True, gc=False, tag="image"):
 
 
 class Data(msgspec.Struct, frozen=True, tag="data", omit_defaults=True):
-    """Anything else: bytes of some type, or a value that JSON can hold."""
+    """Anything else: a value that JSON can hold, or `data`, bytes of some other type."""
 
-    value: Any
+    value: Any = None
     mimetype: str = "application/json"
+    data: bytes = b""
 
 
 class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
@@ -259,8 +278,8 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
                 return self.body.pcm
             case Image():
                 return self.body.data
-            case Data(value=builtins.bytes() as value):
-                return value
+            case Data():
+                return self.body.data
             case _:
                 return b""
 
@@ -323,12 +342,15 @@ def _body_of_bytes(value: bytes, mimetype: str) -> Body:
     if not mimetype:
         raise PartError("bytes do not say what they are; pass mimetype=, as 'audio/pcm;rate=16000'")
     if mimetype.startswith("text/"):
-        return value.decode()
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise PartError(f"bytes that are no UTF-8 ({error}); decode them first") from error
     if mimetype.startswith("image/"):
         return Image(value, mimetype)
-    if mimetype.partition(";")[0].strip().lower() in ("audio/pcm", "audio/l16"):
+    if AudioFormat.knows(mimetype):
         return Audio(value, AudioFormat.parse(mimetype))
-    return Data(value, mimetype)
+    return Data(None, mimetype, value)
 
 
 def _body_of_array(value: Any, mimetype: str) -> Body:

@@ -74,7 +74,7 @@ class Bus:
             for channel in list(self._channels):
                 channel.purge(self.fence.stale)
         for listener in list(self._listeners):
-            if listener != teller:
+            if listener != teller and listener in self._listeners:  # it may have left meanwhile
                 listener(signal)
         if not isinstance(signal, TurnEnded):  # that one reaches the consumer in its place
             at = round(now() - self.started_at, 6)

@@ -37,6 +37,17 @@ class ChannelStatistics(msgspec.Struct, frozen=True):
     purged: int
 
 
+class _Sender(Generic[T]):
+    """Who waits to put something in. Told apart by identity: items need not be comparable."""
+
+    __slots__ = ("item", "waiter", "weight")
+
+    def __init__(self, item: T, weight: int, waiter: asyncio.Future[None]) -> None:
+        self.item = item
+        self.weight = weight
+        self.waiter = waiter
+
+
 class Channel(Generic[T]):
     """Passes items from tasks to tasks, first in first out.
 
@@ -45,7 +56,8 @@ class Channel(Generic[T]):
         else waits. What weighs nothing (a signal) is not held back by it.
     full: what to do when there is no room: wait, drop the oldest that may be dropped, or drop the
         new one.
-    droppable: tells what the policy may drop. If nothing waiting may be dropped, the sender waits.
+    droppable: tells what the policy may drop. If dropping would not make room, nothing is dropped,
+        and the sender waits.
     """
 
     def __init__(
@@ -60,18 +72,21 @@ class Channel(Generic[T]):
         if capacity < 1:
             raise FlowError(f"a channel for {capacity} items can pass nothing; use 1 or more")
         self._capacity = capacity
-        self._limit_s = seconds
-        self._weigh = weigh or (lambda _: 0.0)
+        # Whole nanoseconds: sums of them are exact, so the bound is, too.
+        self._limit = seconds if math.isinf(seconds) else _nanoseconds(seconds)
+        self._weigh = weigh
         self._full: Full = full
         self._droppable = droppable
         self._urgent: deque[T] = deque()
-        self._items: deque[tuple[T, float]] = deque()
-        self._seconds = 0.0
-        self._senders: deque[tuple[T, float, asyncio.Future[None]]] = deque()
+        self._items: deque[tuple[T, int]] = deque()
+        self._weight = 0
+        self._senders: deque[_Sender[T]] = deque()
         self._receivers: deque[asyncio.Future[None]] = deque()
-        self._room: deque[asyncio.Future[None]] = deque()
+        self._woken = 0  # receivers that were promised an item and have not run yet
+        self._room: list[asyncio.Future[None]] = []
         self._closed = False
         self._error: BaseException | None = None
+        self._told = False
         self._sent = self._received = self._dropped = self._purged = 0
 
     # -- sending ------------------------------------------------------------------------------
@@ -79,21 +94,15 @@ class Channel(Generic[T]):
     async def send(self, item: T) -> None:
         """Put `item` in, waiting for room if that is the policy. Raises Closed once closed."""
         self._check_open()
-        weight = self._weigh(item)
-        if self._fits(weight) and not self._senders:
-            self._put(item, weight)
-        elif self._full == "wait" or not self._make_room(item, weight):
+        weight = self._weight_of(item)
+        if not self._go_in(item, weight):
             await self._wait_for_room(item, weight)
 
     def offer(self, item: T) -> bool:
         """Put `item` in as far as the policy allows without waiting; False if it did not go in."""
         self._check_open()
-        weight = self._weigh(item)
-        if self._fits(weight) and not self._senders:
-            self._put(item, weight)
-            return True
         before = self._sent
-        return self._full != "wait" and self._make_room(item, weight) and self._sent > before
+        return self._go_in(item, self._weight_of(item)) and self._sent > before
 
     def send_nowait(self, item: T) -> None:
         """Put `item` in whether there is room or not.
@@ -101,23 +110,30 @@ class Channel(Generic[T]):
         For the few who cannot wait and have asked `has_room` before they took their own input.
         """
         self._check_open()
-        self._put(item, self._weigh(item))
+        self._put(item, self._weight_of(item))
 
     def send_urgent(self, item: T) -> None:
         """Put `item` before all that is not urgent. It needs no room."""
         self._check_open()
         self._urgent.append(item)
         self._sent += 1
-        self._wake(self._receivers)
+        self._wake_receiver()
 
-    def has_room(self) -> bool:
-        """True if something that weighs nothing would go in at once."""
-        return len(self._items) < self._capacity and not self._senders
+    def has_room(self, *, media: bool = False) -> bool:
+        """True if something that weighs nothing, or the least of media, would go in at once."""
+        full = len(self._items) >= self._capacity or (media and self._weight >= self._limit)
+        return not full and not self._senders
 
     async def wait_for_room(self) -> None:
         """Return when `has_room`, or when the channel is closed."""
         while not self.has_room() and not self._closed:
-            await self._sleep(self._room)
+            waiter = asyncio.get_running_loop().create_future()
+            self._room.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self._room:
+                    self._room.remove(waiter)
 
     def close(self, error: BaseException | None = None) -> None:
         """Nothing more will be sent. What waits can still be received; then comes the end.
@@ -128,37 +144,50 @@ class Channel(Generic[T]):
             return
         self._closed = True
         self._error = error
-        for _, _, waiter in self._senders:
-            if not waiter.done():
-                waiter.set_exception(Closed("the channel was closed while waiting for room"))
+        for sender in self._senders:
+            if not sender.waiter.done():
+                sender.waiter.set_exception(Closed("the channel was closed before there was room"))
         self._senders.clear()
-        for waiters in (self._receivers, self._room):
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-
-    # -- receiving ----------------------------------------------------------------------------
-
-    async def receive(self) -> T:
-        """The next item. Raises Closed at the end, or what the channel was closed with, once."""
-        while True:
-            if self._urgent:
-                self._received += 1
-                return self._urgent.popleft()
-            if self._items:
-                item, weight = self._items.popleft()
-                self._received += 1
-                self._took(weight)
-                return item
-            if self._closed:
-                error, self._error = self._error, None
-                raise error or Closed("the channel is closed and empty")
-            await self._sleep(self._receivers)
+        while self._receivers:
+            self._wake_receiver()
+        self._wake_room()
 
     @property
     def closed(self) -> bool:
         """True once nothing more can be sent."""
         return self._closed
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it was closed with."""
+        return self._error
+
+    # -- receiving ----------------------------------------------------------------------------
+
+    async def receive(self) -> T:
+        """The next item. Raises Closed at the end, or what the channel was closed with, once."""
+        my_turn = not self._woken and not self._receivers  # whoever waits already comes first
+        while not my_turn or not self._waiting():
+            if self._closed and not self._waiting():
+                if self._error is not None and not self._told:
+                    self._told = True
+                    raise self._error
+                raise Closed("the channel is closed and empty")
+            await self._wait_for_item()
+            my_turn = True
+        item = self._take()
+        if self._waiting() > self._woken:
+            self._wake_receiver()
+        return item
+
+    def _take(self) -> T:
+        self._received += 1
+        if self._urgent:
+            return self._urgent.popleft()
+        item, weight = self._items.popleft()
+        self._weight -= weight
+        self._admit()
+        return item
 
     def empty(self) -> bool:
         """True if nothing waits in either lane."""
@@ -177,18 +206,16 @@ class Channel(Generic[T]):
 
     def purge(self, stale: Callable[[T], bool]) -> int:
         """Take out all that is stale, also what senders wait to put in; return how many."""
-        kept = [(item, weight) for item, weight in self._items if not stale(item)]
+        kept = deque(entry for entry in self._items if not stale(entry[0]))
         count = len(self._items) - len(kept)
-        if count:
-            self._items = deque(kept)
-            self._seconds = sum(weight for _, weight in kept)
+        self._items = kept
+        self._weight = sum(weight for _, weight in kept)
         waiting, self._senders = self._senders, deque()
-        for entry in waiting:
-            item, _, waiter = entry
-            if not stale(item):
-                self._senders.append(entry)
-            elif not waiter.done():
-                waiter.set_result(None)
+        for sender in waiting:
+            if not stale(sender.item):
+                self._senders.append(sender)
+            elif not sender.waiter.done():
+                sender.waiter.set_result(None)
                 count += 1
         self._purged += count
         self._admit()
@@ -197,8 +224,8 @@ class Channel(Generic[T]):
     def statistics(self) -> ChannelStatistics:
         """How it stands now."""
         return ChannelStatistics(
-            waiting=len(self._urgent) + len(self._items),
-            seconds=self._seconds,
+            waiting=self._waiting(),
+            seconds=self._weight / 1e9,
             senders=len(self._senders),
             receivers=len(self._receivers),
             sent=self._sent,
@@ -213,79 +240,105 @@ class Channel(Generic[T]):
         if self._closed:
             raise Closed("the channel is closed: nothing more can be sent")
 
-    def _fits(self, weight: float) -> bool:
-        if len(self._items) >= self._capacity:
+    def _weight_of(self, item: T) -> int:
+        return 0 if self._weigh is None else _nanoseconds(self._weigh(item))
+
+    def _waiting(self) -> int:
+        return len(self._urgent) + len(self._items)
+
+    def _fits(self, weight: int, count: int = 0, freed: int = 0) -> bool:
+        """Would it go in, once `count` items that weigh `freed` were gone?"""
+        if len(self._items) - count >= self._capacity:
             return False
-        return not weight or not self._seconds or self._seconds + weight <= self._limit_s
+        left = self._weight - freed
+        return not weight or not left or left + weight <= self._limit
 
-    def _put(self, item: T, weight: float) -> None:
-        self._items.append((item, weight))
-        self._seconds += weight
-        self._sent += 1
-        self._wake(self._receivers)
-
-    def _took(self, weight: float) -> None:
-        # Exactly 0 when empty: the sum of many floats would leave crumbs behind.
-        self._seconds = self._seconds - weight if self._items else 0.0
-        self._admit()
-
-    def _admit(self) -> None:
-        while self._senders and self._fits(self._senders[0][1]):
-            item, weight, waiter = self._senders.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                self._put(item, weight)
-        if self.has_room():
-            self._wake(self._room)
-
-    def _make_room(self, item: T, weight: float) -> bool:
-        """Apply a dropping policy; False if nothing may be dropped and the sender must wait."""
-        if self._full == "drop_newest":
-            self._dropped += self._droppable(item)
-            return self._droppable(item)
-        while not self._fits(weight):
-            if not self._drop_oldest():
-                return False
-        self._put(item, weight)
-        return True
-
-    def _drop_oldest(self) -> bool:
-        for index, (item, weight) in enumerate(self._items):
-            if self._droppable(item):
-                del self._items[index]
-                self._seconds = self._seconds - weight if self._items else 0.0
-                self._dropped += 1
-                return True
+    def _go_in(self, item: T, weight: int) -> bool:
+        """Put it in or drop it, as the policy says; False if it has to wait."""
+        if not self._senders and self._fits(weight):  # whoever waits already comes first
+            self._put(item, weight)
+            return True
+        if self._full == "drop_newest" and self._droppable(item):
+            self._dropped += 1
+            return True
+        if self._full == "drop_oldest" and not self._senders and self._drop_for(weight):
+            self._put(item, weight)
+            return True
         return False
 
-    async def _wait_for_room(self, item: T, weight: float) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        entry = (item, weight, waiter)
-        self._senders.append(entry)
+    def _drop_for(self, weight: int) -> bool:
+        """Drop the oldest items that make room for `weight`; none if they would not."""
+        chosen: set[int] = set()
+        freed = 0
+        for index, (item, each) in enumerate(self._items):
+            if self._droppable(item):
+                chosen.add(index)
+                freed += each
+                if self._fits(weight, len(chosen), freed):
+                    break
+        else:
+            return False
+        self._items = deque(e for index, e in enumerate(self._items) if index not in chosen)
+        self._weight -= freed
+        self._dropped += len(chosen)
+        return True
+
+    def _put(self, item: T, weight: int) -> None:
+        self._items.append((item, weight))
+        self._weight += weight
+        self._sent += 1
+        self._wake_receiver()
+
+    def _admit(self) -> None:
+        """Let in who waits, in order, as far as there is room."""
+        while self._senders and self._fits(self._senders[0].weight):
+            sender = self._senders.popleft()
+            if not sender.waiter.done():
+                sender.waiter.set_result(None)
+                self._put(sender.item, sender.weight)
+        if self.has_room():
+            self._wake_room()
+
+    async def _wait_for_room(self, item: T, weight: int) -> None:
+        sender = _Sender(item, weight, asyncio.get_running_loop().create_future())
+        self._senders.append(sender)
         try:
-            await waiter
+            await sender.waiter
         except asyncio.CancelledError:
-            if entry in self._senders:
-                self._senders.remove(entry)
+            if sender in self._senders:
+                self._senders.remove(sender)
                 self._admit()  # a smaller item behind it may fit
             raise
 
-    async def _sleep(self, waiters: deque[asyncio.Future[None]]) -> None:
+    async def _wait_for_item(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
-        waiters.append(waiter)
+        self._receivers.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter in waiters:
-                waiters.remove(waiter)
-            else:  # it was woken, and will not look: wake the next one in its place
-                self._wake(waiters)
+            if waiter in self._receivers:
+                self._receivers.remove(waiter)
+            else:  # it was promised an item, and will not take it: the next one may
+                self._woken -= 1
+                if self._waiting() > self._woken:
+                    self._wake_receiver()
             raise
+        self._woken -= 1
 
-    @staticmethod
-    def _wake(waiters: deque[asyncio.Future[None]]) -> None:
-        while waiters:
-            waiter = waiters.popleft()
+    def _wake_receiver(self) -> None:
+        while self._receivers:
+            waiter = self._receivers.popleft()
             if not waiter.done():
                 waiter.set_result(None)
+                self._woken += 1
                 return
+
+    def _wake_room(self) -> None:
+        for waiter in self._room:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._room.clear()
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 1e9)

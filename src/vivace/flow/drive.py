@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Protocol, TypeAlias
 
+from vivace.errors import StageError
 from vivace.flow.bus import Bus
 from vivace.flow.channel import Channel
 from vivace.flow.clock import now
 from vivace.flow.run import Run, current_run
-from vivace.flow.scope import STOP_WITHIN_S, AbandonedTask
+from vivace.flow.scope import STOP_WITHIN_S, AbandonedTask, where
 from vivace.machines.machine import (
     Announce,
     Cancel,
@@ -30,7 +31,7 @@ from vivace.machines.machine import (
     Machine,
     Output,
 )
-from vivace.part import Part, Signal
+from vivace.part import Part, Signal, is_side_lane
 
 __all__ = ["Do", "Shell", "drive"]
 
@@ -57,20 +58,27 @@ Do: TypeAlias = Callable[[Job, Shell], Awaitable[object]]
 """Does a job; what it returns goes to the machine as `JobDone`, what it raises as `JobFailed`."""
 
 
-async def drive(
+def drive(
     stream: AsyncIterator[Part],
     machine: Machine,
     do: Do | None = None,
     *,
     capacity: int = 16,
     media_s: float = 2.0,
+    read_on: bool = False,
 ) -> AsyncIterator[Part]:
     """Run `machine` over `stream`; for use as (the last line of) a processor's `call`.
 
     do: does the machine's jobs, any number at once; the machine decides how many.
     capacity: parts that may wait for whoever reads this stage. media_s: seconds of audio likewise.
+    read_on: read the stream also while so much audio waits, for a machine whose audio is made by
+        its jobs, and which must hear the user meanwhile.
     """
-    shell = _Shell(current_run(), machine, do, Channel(capacity, seconds=media_s, weigh=_seconds))
+    outbox = Channel[Part](capacity, seconds=media_s, weigh=_seconds)
+    return _drive(stream, _Shell(current_run(), machine, do, outbox, read_on))
+
+
+async def _drive(stream: AsyncIterator[Part], shell: _Shell) -> AsyncIterator[Part]:
     shell.start(stream)
     try:
         async for part in shell.outbox:
@@ -85,16 +93,21 @@ def _seconds(part: Part) -> float:
 
 
 class _Shell:
-    def __init__(self, run: Run, machine: Machine, do: Do | None, outbox: Channel[Part]) -> None:
+    def __init__(
+        self, run: Run, machine: Machine, do: Do | None, outbox: Channel[Part], read_on: bool
+    ) -> None:
         self.bus = run.bus
         self.outbox = outbox
         self._run = run
         self._machine = machine
+        self._name = type(machine).__name__
         self._do = do
+        self._read_on = read_on
         self._outputs: deque[Output] = deque()
         self._acting = False
+        self._over = False  # stopped or failed: the machine is left alone
         self._jobs: dict[Job, asyncio.Task[object]] = {}
-        self._leaving: set[asyncio.Task[object]] = set()
+        self._leaving: dict[asyncio.Task[object], asyncio.TimerHandle] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
         self._input_ended = False
@@ -105,18 +118,21 @@ class _Shell:
     def start(self, stream: AsyncIterator[Part]) -> None:
         self.bus.register(self.outbox)
         self.bus.subscribe(self.heard)
-        name = type(self._machine).__name__
-        self._feeder = self._run.scope.start(self._read(stream), f"feed {name}")
+        self._feeder = self._run.start(self._read(stream), f"feed {self._name}")
 
     def stop(self) -> None:
+        self._over = True
         self.bus.unsubscribe(self.heard)
         self.outbox.close()
         self._stop_timer()
+        for complaint in self._leaving.values():
+            complaint.cancel()  # the run names what it cannot stop
         for task in (self._feeder, *self._jobs.values()):
             if task is not None:
                 task.cancel()
 
     def fail(self, error: Exception) -> None:
+        self._over = True
         self.outbox.close(error)
 
     # -- the four sides that feed -------------------------------------------------------------
@@ -125,9 +141,11 @@ class _Shell:
         try:
             async for part in stream:
                 self.post(part)
-                while self._machine.full() or not self.outbox.has_room():
+                while not self._over and not self._may_read():
                     self._ready.clear()
                     await self._ready.wait()
+                if self._over:
+                    return
             self._input_ended = True
             self._act(self._machine.finish(now()))
         except Exception as error:
@@ -135,6 +153,8 @@ class _Shell:
 
     def post(self, item: Item) -> None:
         """Feed the machine, and do what comes of it."""
+        if self._over or self._run.closing:
+            return
         try:
             self._act(self._machine.feed(item, now()))
         except Exception as error:
@@ -154,8 +174,15 @@ class _Shell:
     def wake(self) -> None:
         """Something has left the outbox: time may pass and the stream may be read again."""
         self._arm()
-        if not self._machine.full() and self.outbox.has_room():
+        if self._may_read():
             self._ready.set()
+
+    def _may_read(self) -> bool:
+        return (
+            not self._machine.full()
+            and self.outbox.has_room(media=not self._read_on)
+            and self._run.side.has_room()
+        )
 
     # -- doing what it says -------------------------------------------------------------------
 
@@ -165,7 +192,7 @@ class _Shell:
             return
         self._acting = True
         try:
-            while self._outputs:
+            while self._outputs and not self._over:
                 self._act_on(self._outputs.popleft())
         finally:
             self._acting = False
@@ -176,8 +203,7 @@ class _Shell:
     def _act_on(self, output: Output) -> None:
         match output:
             case Part():
-                if not self.bus.fence.stale(output) and not self.outbox.closed:
-                    self.outbox.send_nowait(output)
+                self._send(output)
             case Announce():
                 self.bus.announce(output.signal, self.heard)
             case Cancel():
@@ -185,8 +211,14 @@ class _Shell:
             case Job():
                 self._begin(output)
 
+    def _send(self, part: Part) -> None:
+        if part.substream and is_side_lane(part.substream):
+            self._run.say(part)
+        elif not self.bus.fence.stale(part) and not self.outbox.closed:
+            self.outbox.send_nowait(part)
+
     def _arm(self) -> None:
-        due = self._machine.deadline() if self.outbox.has_room() else None
+        due = self._machine.deadline() if self.outbox.has_room() and not self._over else None
         if self._timer is not None and self._timer.when() == due:
             return
         self._stop_timer()
@@ -201,13 +233,14 @@ class _Shell:
     # -- jobs ---------------------------------------------------------------------------------
 
     def _begin(self, job: Job) -> None:
-        name = f"{type(job).__name__} for {type(self._machine).__name__}"
-        self._jobs[job] = self._run.scope.start(self._work(job), name)
+        if self._do is None:
+            raise StageError(f"{self._name} wants a {type(job).__name__} done, and has no `do`")
+        name = f"{type(job).__name__} for {self._name}"
+        self._jobs[job] = self._run.start(self._work(job, self._do), name)
 
-    async def _work(self, job: Job) -> None:
-        assert self._do is not None, f"{type(self._machine).__name__} has jobs but no `do`"
+    async def _work(self, job: Job, do: Do) -> None:
         try:
-            answer: Item = JobDone(job, await self._do(job, self))
+            answer: Item = JobDone(job, await do(job, self))
         except Exception as error:
             answer = JobFailed(job, error)
         if self._jobs.pop(job, None) is not None:
@@ -217,27 +250,32 @@ class _Shell:
         task = self._jobs.pop(job, None)
         if task is None:
             return
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        loop = asyncio.get_running_loop()
+        self._leaving[task] = loop.call_later(STOP_WITHIN_S, _complain_of, task)
+        task.add_done_callback(self._left)
         task.cancel()
-        asyncio.get_running_loop().call_later(STOP_WITHIN_S, _complain, task)
+
+    def _left(self, task: asyncio.Task[object]) -> None:
+        self._leaving.pop(task).cancel()
 
     async def cleanup(self, within_s: float) -> None:
         """Wait for the jobs that were cancelled before, at most `within_s` seconds."""
         if self._leaving:
-            await asyncio.wait(self._leaving, timeout=within_s)
+            await asyncio.wait(self._leaving.keys(), timeout=within_s)
 
     async def emit(self, part: Part) -> None:
         """Send a part on, waiting for room; a part of a void reply is dropped."""
-        if not self.bus.fence.stale(part):
+        if part.substream and is_side_lane(part.substream):
+            await self._run.side.wait_for_room()
+            self._run.say(part)
+        elif not self.bus.fence.stale(part):
             await self.outbox.send(part)
 
 
-def _complain(task: asyncio.Task[object]) -> None:
-    if not task.done():
-        warnings.warn(
-            f"{task.get_name()} was cancelled and has not stopped in {STOP_WITHIN_S:g} s; "
-            "the conversation goes on without it",
-            AbandonedTask,
-            stacklevel=2,
-        )
+def _complain_of(task: asyncio.Task[object]) -> None:
+    warnings.warn(
+        f"{task.get_name()} was cancelled and has not stopped in {STOP_WITHIN_S:g} s; "
+        f"the conversation goes on without it; it is at {where(task)}",
+        AbandonedTask,
+        stacklevel=2,
+    )

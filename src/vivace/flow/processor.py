@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from vivace.errors import StageError
-from vivace.flow.run import Run, Stream
+from vivace.flow.run import Run, Stream, note_path
 from vivace.flow.streams import Source
 from vivace.part import Part
 
@@ -43,7 +44,11 @@ class Processor:
 
     def open(self, run: Run, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
         """This stage's output within `run`. `path` names it, as `agent[2].transcribe`."""
-        return run.boundary(self.call(stream), path)
+        try:
+            return run.boundary(self.call(stream), path)
+        except Exception as error:
+            note_path(error, path)
+            raise
 
     def __add__(self, other: Processor) -> Processor:
         if not isinstance(other, Processor):
@@ -125,9 +130,10 @@ class _PartFunction(Processor):
                 continue
             if isinstance(result, Part | str):
                 yield Part.of(result)
-            elif isinstance(result, AsyncIterator):
-                async for each in result:
-                    yield Part.of(each)
+            elif isinstance(result, AsyncGenerator):
+                async with aclosing(result):
+                    async for each in result:
+                        yield Part.of(each)
             else:
                 for each in result:
                     yield Part.of(each)

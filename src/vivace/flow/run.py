@@ -7,16 +7,16 @@ straight to the output, and closing everything within a bound however the run en
 from __future__ import annotations
 
 import asyncio
-import warnings
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextvars import ContextVar
-from typing import Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextvars import ContextVar, copy_context
+from typing import Any, Protocol
 
 from vivace.errors import Closed, FlowError, StageError
 from vivace.flow.bus import Bus
 from vivace.flow.channel import Channel
-from vivace.flow.scope import STOP_WITHIN_S, AbandonedTask, Scope, stop
-from vivace.flow.streams import Source, as_stream
+from vivace.flow.clock import now
+from vivace.flow.scope import STOP_WITHIN_S, Scope, complain, halt
+from vivace.flow.streams import Source, SourceReader
 from vivace.part import Part, is_side_lane
 
 __all__ = ["Run", "Stream", "current_run"]
@@ -50,44 +50,113 @@ class Run:
     """Everything that one pass needs. A run begun inside another one shares its bus."""
 
     def __init__(self, stage: Stage, source: Source) -> None:
-        parent = _current.get()
+        self._parent = _current.get()
         # One part: the consumer decides the pace, and nothing runs ahead of it.
         self.output: Channel[Part] = Channel(1)
         self.side: Channel[Part] = Channel(_SIDE_PARTS)
-        self.is_root = parent is None
-        self.bus: Bus = parent.bus if parent else Bus(self._deliver)
+        self.is_root = self._parent is None
+        self.bus: Bus = self._parent.bus if self._parent else Bus(self._deliver)
         self.bus.register(self.output)
         self.scope = Scope(self.fail)
         self.loop = asyncio.get_running_loop()
-        self._opened: list[AsyncGenerator[Part, None]] = []
-        self._closing = False
+        self._opened: list[tuple[str, AsyncGenerator[Part, None]]] = []
+        self._closings: list[tuple[str, Coroutine[Any, Any, None]]] = []
+        self.closing = False
         self._stage = stage
-        self._source = source
-        self._pump = self.scope.start(self._run(), f"{stage.name}.run")
+        self._source = SourceReader(source)
+        # Whoever causes a task, be it the consumer or a timer, it belongs to this run.
+        self._context = copy_context()
+        self._context.run(_current.set, self)
+        self.start(self._run(), f"{stage.name}.run")
+
+    def start(self, coro: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Run `coro` as a task of this run, until it ends or the run does."""
+        return self.scope.start(coro, name, self._context.copy())
 
     def boundary(self, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
         """`stream` as the next stage sees it: side lanes taken out, failures told by `path`."""
         if isinstance(stream, AsyncGenerator):
-            self._opened.append(stream)
+            self._opened.append((path, stream))
         passed = self._pass(stream, path)
-        self._opened.append(passed)
+        self._opened.append((path, passed))
         return passed
+
+    def say(self, part: Part) -> None:
+        """Send a part of a side lane straight to the consumer, though `side` be full.
+
+        Whoever cannot wait asks `side.has_room` before taking more input.
+        """
+        if not self.output.closed:
+            self.side.send_nowait(part)
+            self.output.send_urgent(part)
 
     def fail(self, error: BaseException) -> None:
         """End the run with `error`, after what the consumer can still get."""
         self.output.close(error)
 
     async def close(self) -> None:
-        """Stop all tasks and close all stages, the last one first, within a bound."""
-        self._closing = True
+        """Stop all tasks and close all stages, the last one first, within a bound.
+
+        Raises the first error of a stage's cleanup, once all is closed.
+        """
+        self.closing = True
         self.output.close()
-        await self.scope.stop()
-        opened, self._opened = self._opened[::-1], []
-        closing = self.loop.create_task(_close_all(opened), name=f"{self._stage.name}.close")
-        await asyncio.wait([closing], timeout=STOP_WITHIN_S)
-        await stop({closing})
-        if closing.done() and not closing.cancelled():
-            closing.result()
+        closer = self.loop.create_task(
+            self._close(), name=f"{self._stage.name}.close", context=self._context.copy()
+        )
+        cancelled: asyncio.CancelledError | None = None
+        while not closer.done():
+            try:
+                await asyncio.wait([closer])
+            except asyncio.CancelledError as error:
+                cancelled = error  # closing is bounded: finish it, then be cancelled
+        failed = closer.exception()
+        if cancelled is not None:
+            raise cancelled
+        if failed is not None:
+            raise failed
+
+    async def _close(self) -> None:
+        until = now() + STOP_WITHIN_S
+        complaints = await self.scope.halt(STOP_WITHIN_S / 2)
+        half = now() + (until - now()) / 2
+        running, closings = self._sort_out(), list[asyncio.Task[None]]()
+        for path, coro in self._closings:
+            closings.append(self.loop.create_task(coro, name=f"closing {path}"))
+            # In order while there is time. After that all begin to close, whatever the others do.
+            await asyncio.wait([closings[-1]], timeout=max(0.0, half - now()))
+        slow = {closing for closing in closings if not closing.done()}
+        left = await halt(slow, max(0.0, until - now()))
+        for closing in slow:
+            left.setdefault(closing, f"{closing.get_name()} took too long and was cancelled")
+        if running:
+            path = running[0][0]  # each of them waits for the one before it
+            complaints = dict.fromkeys(complaints, f"{path} would not stop and was left behind")
+            self._close_later(set(complaints), running)
+        ended = [closing for closing in closings if closing.done() and not closing.cancelled()]
+        errors = [error for closing in ended if (error := closing.exception())]
+        complain(complaints | left)
+        if errors:
+            raise errors[0]
+
+    def _sort_out(self) -> list[tuple[str, Any]]:
+        """Set out what can be closed, the last one first and then the source; return the rest."""
+        opened: list[tuple[str, Any]] = self._opened[::-1]
+        self._opened = []
+        idle = [(path, stream.aclose()) for path, stream in opened if not stream.ag_running]
+        self._closings = [*idle, ("source", self._source.close_unread())]
+        return [(path, stream) for path, stream in opened[::-1] if stream.ag_running]
+
+    def _close_later(self, stuck: set[asyncio.Task[Any]], running: list[tuple[str, Any]]) -> None:
+        """Should the tasks that were left behind ever end, close what they kept from it."""
+
+        async def close() -> None:
+            await asyncio.wait(stuck)
+            for _, stream in reversed(running):
+                await stream.aclose()
+
+        if stuck:
+            self.loop.create_task(close(), name=f"{self._stage.name}.close when it can")
 
     def _deliver(self, part: Part) -> None:
         try:
@@ -96,15 +165,17 @@ class Run:
             return  # the consumer has left; there is nobody to tell
 
     async def _run(self) -> None:
-        _current.set(self)
-        source = self.boundary(as_stream(self._source), "source")
+        source: AsyncIterator[Part] = self._source.read()
+        if self._parent is not None:
+            self._opened.append(("source", source))  # type: ignore[arg-type]
+            source = _pulled_by(self._parent, source)
         try:
-            async for part in self._stage.open(self, source, self._stage.name):
-                await self.output.send(part)
-        except Closed:
-            return  # the consumer has left
+            out = self._stage.open(self, self.boundary(source, "source"), self._stage.name)
+            async for part in out:
+                if not (part.turn and self.bus.fence.stale(part)):
+                    await self.output.send(part)
         except asyncio.CancelledError:
-            if not self._closing:
+            if not self.closing:
                 self.fail(FlowError(f"a stage of {self._stage.name} was cancelled from inside"))
             raise
         self.output.close()
@@ -113,28 +184,33 @@ class Run:
         try:
             async for part in stream:
                 if part.substream and is_side_lane(part.substream):
-                    await self._send_aside(part)
+                    await self.side.wait_for_room()
+                    self.say(part)
                 else:
                     yield part
         except Exception as error:
-            if not any(note.startswith("in ") for note in getattr(error, "__notes__", ())):
-                error.add_note(f"in {path}")
+            note_path(error, path)
             raise
 
-    async def _send_aside(self, part: Part) -> None:
-        # Two steps: the bound of `side` makes a talkative stage wait, the urgent lane of `output`
-        # makes the part overtake. Each hand-over takes one part out of both.
-        await self.side.send(part)
-        self._deliver(part)
+
+def note_path(error: Exception, path: str) -> None:
+    """Note once where `error` came from: the first to tell is nearest to it."""
+    if not getattr(error, "_vivace_path", None):
+        error._vivace_path = path  # type: ignore[attr-defined]
+        error.add_note(f"in {path}")
 
 
-async def _close_all(opened: list[AsyncGenerator[Part, None]]) -> None:
-    for stream in opened:
+async def _pulled_by(run: Run, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+    """`stream`, whose stages belong to `run`, also while a nested run reads from it."""
+    while True:
+        token = _current.set(run)
         try:
-            await stream.aclose()
-        except RuntimeError as error:
-            # A stage that was abandoned is still running; it cannot be closed as well.
-            warnings.warn(f"a stage could not be closed: {error}", AbandonedTask, stacklevel=2)
+            part = await anext(stream)
+        except StopAsyncIteration:
+            return
+        finally:
+            _current.reset(token)
+        yield part
 
 
 class Stream(AsyncIterator[Part]):
@@ -161,8 +237,10 @@ class Stream(AsyncIterator[Part]):
         run = self._run
         try:
             part = await run.output.receive()
-        except Closed:
+        except Closed as closed:
             await self.aclose()
+            if closed is run.output.error:
+                raise  # a stage's own, not the end of the output
             raise StopAsyncIteration from None
         except BaseException:
             await self.aclose()

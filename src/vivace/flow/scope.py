@@ -7,13 +7,20 @@ A scope belongs to a run, not to a block of code: so no task group is ever open 
 from __future__ import annotations
 
 import asyncio
+import gc
 import warnings
 from collections.abc import Callable, Coroutine
-from typing import Any
+from contextvars import Context
+from pathlib import Path
+from typing import Any, TypeAlias
 
-__all__ = ["STOP_WITHIN_S", "AbandonedTask", "Scope", "stop"]
+from vivace.flow.clock import now
+
+__all__ = ["STOP_WITHIN_S", "AbandonedTask", "Scope", "complain", "halt", "stop", "where"]
 
 STOP_WITHIN_S = 2.0
+Complaints: TypeAlias = dict[asyncio.Task[Any], str]
+_ASYNCIO = str(Path(asyncio.__file__).parent)
 
 
 class AbandonedTask(RuntimeWarning):
@@ -31,11 +38,18 @@ class Scope:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
-    def start(self, coro: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Run `coro` until it ends or the scope is stopped."""
-        task = asyncio.get_running_loop().create_task(coro, name=name)
+    def start(
+        self, coro: Coroutine[Any, Any, Any], name: str, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        """Run `coro` until it ends or the scope is stopped; at once cancelled if that has begun.
+
+        context: the context variables that it sees; a copy of the caller's if None.
+        """
+        task = asyncio.get_running_loop().create_task(coro, name=name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        if self._stopping:
+            task.cancel()
         return task
 
     async def stop(self, within_s: float = STOP_WITHIN_S) -> None:
@@ -43,9 +57,20 @@ class Scope:
 
         Warns (AbandonedTask) of each task that would not stop, by name, and leaves it behind.
         """
+        complain(await self.halt(within_s))
+
+    async def halt(self, within_s: float) -> Complaints:
+        """Do what `stop` does, and return what it would warn of."""
         self._stopping = True
-        me = asyncio.current_task()
-        await stop({task for task in self._tasks if task is not me}, within_s)
+        me, until = asyncio.current_task(), now() + within_s
+        complaints: Complaints = {}
+        while tasks := {
+            task
+            for task in self._tasks
+            if task is not me and not task.done() and task not in complaints
+        }:
+            complaints |= await halt(tasks, max(0.0, until - now()))
+        return complaints
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -62,25 +87,46 @@ async def stop(tasks: set[asyncio.Task[Any]], within_s: float = STOP_WITHIN_S) -
     A task that swallowed its cancellation is cancelled once more half-way; what still runs at the
     end is named in an AbandonedTask warning and left behind.
     """
+    complain(await halt(tasks, within_s))
+
+
+async def halt(tasks: set[asyncio.Task[Any]], within_s: float) -> Complaints:
+    """Do what `stop` does, and return what it would warn of."""
     pending = {task for task in tasks if not task.done()}
     for _ in range(2):
         if not pending:
-            return
+            return {}
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=within_s / 2)
-    for task in pending:
-        warnings.warn(
-            f"{task.get_name()} was cancelled and did not stop within {within_s:g} s; it was left "
-            f"behind at {_where(task)}",
-            AbandonedTask,
-            stacklevel=2,
-        )
+    what = f"was cancelled and did not stop within {within_s:g} s; it was left behind"
+    return {task: f"{task.get_name()} {what} at {where(task)}" for task in pending}
 
 
-def _where(task: asyncio.Task[Any]) -> str:
-    frames = task.get_stack(limit=1)
-    if not frames:
+def complain(complaints: Complaints) -> None:
+    """Warn of each. Done last, since a warning may be made an error."""
+    for text in complaints.values():
+        warnings.warn(text, AbandonedTask, stacklevel=3)
+
+
+def where(task: asyncio.Task[Any]) -> str:
+    """The innermost frame that `task` waits in, through coroutines and generators."""
+    frame = None
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        for kind in ("cr_frame", "ag_frame", "gi_frame"):
+            inner = getattr(awaited, kind, None)
+            if inner is not None and not inner.f_code.co_filename.startswith(_ASYNCIO):
+                frame = inner
+        awaited = _awaited_by(awaited)
+    if frame is None:
         return "an unknown place"
-    code = frames[-1].f_code
-    return f"{code.co_qualname} ({code.co_filename}:{frames[-1].f_lineno})"
+    return f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})"
+
+
+def _awaited_by(awaiting: Any) -> Any:
+    for name in ("cr_await", "ag_await", "gi_yieldfrom"):
+        if hasattr(awaiting, name):
+            return getattr(awaiting, name)
+    # What `anext` returns tells nobody which generator it steps, except the garbage collector.
+    return next((it for it in gc.get_referents(awaiting) if hasattr(it, "ag_await")), None)

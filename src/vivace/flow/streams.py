@@ -2,34 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from vivace.part import Part
 
-__all__ = ["Source", "as_stream"]
+__all__ = ["Source", "SourceReader", "as_stream"]
 
 Source: TypeAlias = Part | str | AsyncIterable[Any] | Iterable[Any] | None
 """A part, text, an iterable or async iterable of parts and plain values; None for no parts."""
 
 
-async def as_stream(source: Source) -> AsyncIterator[Part]:
-    """Yield `source` as parts, and close it at the end if it can be closed.
+def as_stream(source: Source) -> AsyncIterator[Part]:
+    """`source` as parts; closes it at the end, if it can be closed.
 
     Raises PartError at the first value that cannot be made into a part.
     """
-    if source is None:
-        return
-    if isinstance(source, Part | str):
-        yield Part.of(source)
-    elif isinstance(source, AsyncIterable):
+    return SourceReader(source).read()
+
+
+class SourceReader:
+    """Reads a source once, and closes it once: also if nobody ever read."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._begun = False
+
+    def read(self) -> AsyncIterator[Part]:
+        """The parts."""
+        source = self._source
+        if source is None or isinstance(source, Part | str | bytes | dict):
+            return self._read_all(iter([] if source is None else [source]))
+        if isinstance(source, AsyncIterable):
+            return self._read_async(source)
+        return self._read_all(iter(source))
+
+    async def close_unread(self) -> None:
+        """Close the source if reading has not begun; else the reader does."""
+        if not self._begun:
+            self._begun = True
+            await _close(self._source)
+
+    async def _read_async(self, source: AsyncIterable[Any]) -> AsyncIterator[Part]:
+        self._begun = True
+        iterator = aiter(source)
         try:
-            async for value in source:
+            async for value in iterator:
                 yield value if isinstance(value, Part) else Part.of(value)
         finally:
-            aclose = getattr(source, "aclose", None)
-            if aclose is not None:
-                await aclose()
-    else:
-        for value in [source] if isinstance(source, bytes | dict) else source:
-            yield Part.of(value)
+            await _close(iterator if hasattr(iterator, "aclose") else source)
+
+    async def _read_all(self, values: Iterator[Any]) -> AsyncIterator[Part]:
+        self._begun = True
+        try:
+            for value in values:
+                yield Part.of(value)
+        finally:
+            if inspect.isgenerator(values):
+                values.close()
+
+
+async def _close(source: object) -> None:
+    aclose = getattr(source, "aclose", None)
+    if aclose is not None:
+        await aclose()
+    elif inspect.isgenerator(source):
+        source.close()

@@ -66,6 +66,8 @@ class Worker(Generic[In, Out]):
         if desk is None:
             desk = self._desks[loop] = _Desk()
         if len(desk.waiting) >= self._max_waiting:
+            desk.waiting = deque(entry for entry in desk.waiting if not entry[1].done())
+        if len(desk.waiting) >= self._max_waiting:
             raise ModelError(
                 f"{self._name}: {len(desk.waiting)} calls are waiting already; "
                 "run fewer sessions on this machine"
@@ -97,6 +99,8 @@ class Worker(Generic[In, Out]):
     ) -> None:
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         results = () if error else done.result()
+        if error is None and len(results) != len(batch):
+            error = ModelError(f"{self._name}: {len(results)} results for {len(batch)} items")
         for index, (_, waiter) in enumerate(batch):
             if waiter.done():
                 continue

@@ -13,6 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from vivace.audio import AudioFormat
+from vivace.errors import PartError
 from vivace.machines.floor import Act, Event, Floor, FloorRules, State
 from vivace.machines.machine import Announce, Cancel, Item, Job, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
@@ -38,6 +39,10 @@ from vivace.part import (
 __all__ = ["AudioTriggerMode", "Conversation", "FirstToken", "StartReply", "has_words"]
 
 
+_BEFORE_S = 0.8  # sound before speech was told that may belong to it
+_SOFT_S = 0.3  # and before speech was heard: soft first sounds are missed
+_LONGEST_S = 120.0  # of sound in one turn; what came before that is let go
+_ANSWERED_S = 0.5  # "yes" so shortly before the end of a reply was an answer to it
 _DRIFT = 1e-3  # seconds a second: far more than two clocks of quartz ever do
 
 
@@ -85,14 +90,19 @@ class Conversation(Machine):
         self._zero = zero
         self._floor = Floor(rules)
         self._said: list[Part] = []
-        self._sound = bytearray()
+        self._dismissed: list[Part] = []
+        self._dismissed_at = -math.inf
+        self._sound = bytearray()  # the user's turn so far, or the last moment before one
         self._sound_format = AudioFormat()
         self._owed = False  # the user waits for an answer that nobody is giving
         self._reply: StartReply | None = None
         self._asked_at = -math.inf
         self._heard_at = 0.0  # media time up to which the user's audio has come
         self._behind = math.inf  # the clock minus media time
-        self._marks: dict[str, float] = {}  # of the turn under way, on the clock
+        self._ended_at = -math.inf  # media time of the newest end of speech
+        self._asked_to = -math.inf  # and of the one before the newest reply was asked for
+        self._marks: dict[str, float] = {}  # of the user's turn under way, on the clock
+        self._reply_marks: dict[str, float] = {}  # of the turn that the newest reply answers
 
     # -- the four entrances -------------------------------------------------------------------
 
@@ -106,12 +116,13 @@ class Conversation(Machine):
             case Part(role="user", body=Audio() as audio):
                 out = self._audio(audio, item.at, now)
             case Part():
-                self._window.add(item, now)
-                out = []
+                out = self._remember(item, now)
             case Signal():
                 out = self._announced(item, now)
             case FirstToken(turn=turn):
-                out = self._mark("first_token", now) if turn == self._floor.turn else []
+                if turn == self._floor.turn:
+                    self._reply_marks.setdefault("first_token", now)
+                out = []
             case JobFailed(job=StartReply(turn=turn), error=error):
                 out = self._failed(turn, str(error) or type(error).__name__)
             case _:
@@ -131,7 +142,8 @@ class Conversation(Machine):
         return out + self._floor_news(state, now)
 
     def deadline(self) -> float | None:
-        due = min(self._floor.deadline() or math.inf, self._answer_due())
+        floor, answer = self._floor.deadline(), self._answer_due()
+        due = answer if floor is None else min(floor, answer)
         return None if due == math.inf else due
 
     def finish(self, now: float) -> list[Output]:
@@ -151,13 +163,17 @@ class Conversation(Machine):
 
     def _signal(self, part: Part, now: float) -> list[Output]:
         match part.body:
-            case SpeechStarted():
+            case SpeechStarted(at=at):
+                if not self._listening():
+                    self._keep(self._heard_at - at + _SOFT_S)
                 return [part, *self._happened(Event.SPEECH_STARTED, now)]
             case SpeechEnded(at=at):
+                self._ended_at = at
                 self._marks = {"speech_ended": min(now, at + self._behind)}
                 return [part, *self._happened(Event.SPEECH_ENDED, now)]
             case TurnEnded():
-                return [part, *self._mark("decision", now), *self._turn_ended(now)]
+                self._marks.setdefault("decision", now)
+                return [part, *self._turn_ended(now)]
             case Reset():
                 return [part, *self._reset(now)]
             case _:
@@ -165,10 +181,12 @@ class Conversation(Machine):
 
     def _text(self, part: Part, now: float) -> list[Output]:
         if part.metadata.get("interim"):
-            self._mark("transcript", now)
-        else:
+            self._marks.setdefault("transcript", now)
+        elif part.text.strip():
             self._said.append(part)
-        if self._floor.replying and has_words(part.text):
+        # A text of what was said before the reply was asked for comes late, and says nothing new.
+        new = part.at is None or part.at > self._asked_to
+        if self._floor.replying and new and has_words(part.text):
             return [part, *self._happened(Event.WORDS, now)]
         return [part]
 
@@ -177,10 +195,18 @@ class Conversation(Machine):
         # Audio comes late by what the stages before needed, and by varying amounts: the least of
         # them tells best when it was spoken. Clocks drift apart, so the least is let go slowly.
         self._behind = min(self._behind + _DRIFT * audio.seconds, now - self._heard_at)
-        if self._trigger == AudioTriggerMode.END_OF_SPEECH and self._floor.state != State.IDLE:
+        if self._trigger == AudioTriggerMode.END_OF_SPEECH:
             self._sound_format = audio.format
             self._sound += audio.pcm
+            self._keep(_LONGEST_S if self._listening() else _BEFORE_S)
         return []
+
+    def _listening(self) -> bool:
+        return self._floor.state in (State.USER, State.PAUSE, State.OVERLAP, State.VERDICT)
+
+    def _keep(self, seconds: float) -> None:
+        keep = self._sound_format.size(max(0.0, seconds))
+        del self._sound[: max(0, len(self._sound) - keep)]
 
     def _announced(self, signal: Signal, now: float) -> list[Output]:
         match signal:
@@ -196,26 +222,38 @@ class Conversation(Machine):
 
     def _turn_ended(self, now: float) -> list[Output]:
         """The user has finished: is there something to answer?"""
-        out: list[Output] = []
-        text = " ".join(part.text for part in self._said)
-        if self._floor.replying and not has_words(text):
-            if text:
-                out.append(self._status("dismissed", now, text=text))
-            self._said.clear()
-            self._sound.clear()
-        self._owed |= bool(self._said or self._sound)
-        event = Event.TURN_ENDED if self._owed else Event.TURN_EMPTY
-        if self._floor.replying and not self._said:
-            event = Event.TURN_EMPTY
-        out += self._happened(event, now)
+        out = self._dismiss(now) if self._floor.replying else []
+        spoken = self._floor.state in (State.USER, State.PAUSE) and bool(self._sound)
+        new = bool(self._said) or spoken
+        self._owed |= new
+        answer = new if self._floor.replying else self._owed
+        out += self._happened(Event.TURN_ENDED if answer else Event.TURN_EMPTY, now)
         self._remember_said(now)
+        if not answer:
+            self._marks = {}
         return out
+
+    def _dismiss(self, now: float) -> list[Output]:
+        """Over a reply, "mm-hm" is no turn. What was typed always is."""
+        text = " ".join(part.text for part in self._said)
+        if has_words(text) or any(part.at is None for part in self._said):
+            return []
+        self._sound.clear()
+        if not text:
+            return []
+        self._dismissed, self._said = self._said, []
+        self._dismissed_at = now
+        return [self._status("dismissed", now, text=text)]
 
     def _played(self, turn: int, now: float) -> list[Output]:
         if turn != self._floor.turn or not self._floor.replying:
             return []
         self._remember_reply(turn, now, interrupted=False)
         self._reply = None
+        if now - self._dismissed_at <= _ANSWERED_S:
+            self._said, self._dismissed = self._dismissed + self._said, []
+            self._dismissed_at = -math.inf
+            self._owed |= bool(self._said)
         out = self._happened(Event.REPLY_OVER, now, turn)
         if self._owed and self._floor.state == State.IDLE:
             out += self._happened(Event.ASKED, now)
@@ -237,6 +275,7 @@ class Conversation(Machine):
                 case Act.HOLD:
                     out.append(Announce(Held(self._floor.turn)))
                 case Act.RESUME:
+                    self._sound.clear()
                     out.append(Announce(Resumed(self._floor.turn)))
                 case Act.CANCEL:
                     out += self._cancel(now)
@@ -247,7 +286,8 @@ class Conversation(Machine):
     def _ask(self, now: float) -> list[Output]:
         self._remember_said(now)
         self._owed = False
-        self._asked_at = now
+        self._asked_at, self._asked_to = now, self._ended_at
+        self._reply_marks, self._marks = self._marks, {}
         self._reply = StartReply(self._floor.turn, tuple(self._window.parts()))
         told = [{"role": part.role, "text": _told(part)} for part in self._reply.prompt]
         return [self._status("asked", now, turn=self._floor.turn, prompt=told), self._reply]
@@ -255,8 +295,7 @@ class Conversation(Machine):
     def _cancel(self, now: float) -> list[Output]:
         """Void the reply; what was heard of it, and no more, has been said."""
         reply, self._reply = self._reply, None
-        if reply is None:
-            return []
+        assert reply is not None, "only a reply can be cancelled"
         self._owed = True
         heard = self._remember_reply(reply.turn, now, interrupted=True)
         return [
@@ -292,6 +331,13 @@ class Conversation(Machine):
 
     # -- what is remembered -------------------------------------------------------------------
 
+    def _remember(self, part: Part, now: float) -> list[Output]:
+        try:
+            self._window.add(part, now)
+        except PartError as error:  # too much is pinned: the conversation goes on without it
+            return [self._status("failed", now, what="prompt", error=str(error))]
+        return []
+
     def _remember_said(self, now: float) -> None:
         for part in self._said:
             self._window.add(part, now)
@@ -326,19 +372,18 @@ class Conversation(Machine):
             return []
         return [self._status("floor", now, floor=state.value, turn=self._floor.turn)]
 
-    def _mark(self, name: str, now: float) -> list[Output]:
-        self._marks.setdefault(name, now)
-        return []
-
     def _latency(self, turn: int, now: float) -> list[Output]:
         """Milliseconds from the end of the user's speech to each step towards this reply."""
-        start = self._marks.pop("speech_ended", None)
-        if turn != self._floor.turn or start is None:
+        if turn != self._floor.turn:
             return []
-        self._mark("first_audio", now)
-        steps = {name: round((at - start) * 1000, 1) for name, at in self._marks.items()}
-        self._marks = {}
-        return [self._status("latency", now, turn=turn, ended_at=start - self._zero, ms=steps)]
+        marks, self._reply_marks = self._reply_marks, {}
+        start = marks.pop("speech_ended", None)
+        if start is None:
+            return []
+        marks["first_audio"] = now
+        steps = {name: round((at - start) * 1000, 1) for name, at in marks.items()}
+        ended_at = round(start - self._zero, 6)
+        return [self._status("latency", now, turn=turn, ended_at=ended_at, ms=steps)]
 
 
 def _told(part: Part) -> str:
@@ -356,4 +401,4 @@ _NO_WORDS = frozenset(
 def has_words(text: str) -> bool:
     """True if `text` says more than "mm-hm": something that wants the floor."""
     words = re.findall(r"[^\W_]+", text.lower())
-    return any(word not in _NO_WORDS and not re.fullmatch(r"[hm]+|u?h+", word) for word in words)
+    return any(word not in _NO_WORDS and not re.fullmatch(r"[uhm]+", word) for word in words)

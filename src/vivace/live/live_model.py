@@ -63,7 +63,7 @@ class LiveModelProcessor(Processor):
             answer_within_s=self._answer_within_s,
             zero=bus.started_at,
         )
-        return drive(stream, conversation, self._do)
+        return drive(stream, conversation, self._do, read_on=True)
 
     async def _do(self, job: Job, shell: Shell) -> None:
         assert isinstance(job, StartReply)

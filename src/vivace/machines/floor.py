@@ -59,11 +59,13 @@ class FloorRules(msgspec.Struct, frozen=True):
         is silent meanwhile, so waiting costs nothing; a cough or an "mm-hm" is over by then, also
         with the detector's own delay in telling so.
     quiet_s: so long after a shorter sound may a text say that it was one; then the reply goes on.
+    hold_s: however sounds and silences alternate, a reply is held no longer.
     patience_s: a pause in the user's turn that no detector has ended ends it.
     """
 
     long_s: float = 1.0
     quiet_s: float = 1.5
+    hold_s: float = 4.0
     patience_s: float = 5.0
 
 
@@ -150,6 +152,7 @@ class Floor:
         self.turn = 0
         self._audible = False
         self._since = 0.0  # when the present state was entered
+        self._held_at = 0.0
 
     def feed(self, event: Event, now: float, turn: int | None = None) -> tuple[Act, ...]:
         """Let `event` happen; return what is to be done.
@@ -170,6 +173,8 @@ class Floor:
             self._audible = True
         state, acts = row
         self._enter(state or (State.AGENT if self._audible else State.THINKING), now)
+        if Act.HOLD in acts:
+            self._held_at = now
         if Act.ASK in acts:
             self.turn += 1
             self._audible = False
@@ -191,9 +196,9 @@ class Floor:
         """When time will bring about an event; None if it won't."""
         match self.state:
             case State.OVERLAP:
-                return self._since + self._rules.long_s
+                return min(self._since + self._rules.long_s, self._held_at + self._rules.hold_s)
             case State.VERDICT:
-                return self._since + self._rules.quiet_s
+                return min(self._since + self._rules.quiet_s, self._held_at + self._rules.hold_s)
             case State.PAUSE:
                 return self._since + self._rules.patience_s
             case _:

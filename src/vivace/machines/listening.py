@@ -7,6 +7,8 @@ long that its beginning is settled.
 
 from __future__ import annotations
 
+from collections import deque
+
 import msgspec
 
 from vivace.audio import AudioFormat
@@ -15,6 +17,9 @@ from vivace.machines.machine import Item, Job, JobDone, JobFailed, Machine, Outp
 from vivace.part import Audio, Data, Part, SpeechEnded, SpeechStarted, TurnEnded
 
 __all__ = ["ListeningMachine", "ListeningRules", "TranscribeAudio"]
+
+_TOLD_LATE_S = 0.5  # how long after it began a start of speech may be told
+_JUMP_S = 0.02  # media time that is further off than this has jumped
 
 
 class ListeningRules(msgspec.Struct, frozen=True):
@@ -47,6 +52,17 @@ class TranscribeAudio(Job, frozen=True, eq=False):
     settles: bool = False
 
 
+class _Span(msgspec.Struct):
+    """Audio to be transcribed, in frames from the first one ever heard."""
+
+    start: int
+    end: int
+    at: float
+    final: bool = False
+    settles: bool = False
+    void: bool = False  # its turn has ended: only a promise is kept
+
+
 class ListeningMachine(Machine):
     """Passes everything on, and adds the user's texts: `metadata["interim"]` is set on each.
 
@@ -57,41 +73,48 @@ class ListeningMachine(Machine):
     def __init__(self, fmt: AudioFormat | None = None, rules: ListeningRules | None = None) -> None:
         self._format = fmt or AudioFormat()
         self._rules = rules or ListeningRules()
-        self._recent = bytearray()  # the turn so far while one is under way, else the last moment
-        self._recent_at = 0.0  # media time of its end
-        self._speaking = False
-        self._in_turn = False
-        self._settled = ""
-        self._text = ""  # of _recent, as far as it was transcribed
-        self._new_bytes = 0  # of speech since the last job
-        self._working: TranscribeAudio | None = None
-        self._next: list[TranscribeAudio] = []
-        self._turn_ended_at = -1.0
+        self._pcm = bytearray()
+        self._base = 0  # frame at which _pcm begins
+        self._zero = 0.0  # media time of frame 0
+        self._from = 0  # frame from which on nothing is settled
+        self._speech_from = 0  # the same for the newest speech alone
+        self._quiet_from = 0  # frame at which the speech before it ended
+        self._in_turn = self._speaking = False
+        self._settled = self._text = ""
+        self._complete = True  # _text covers all that has been said since _from
+        self._asked_to = 0  # frame up to which a text has been asked for
+        self._working: tuple[TranscribeAudio, _Span] | None = None
+        self._next: deque[_Span] = deque()
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
             case Part(body=Audio() as audio, role="user"):
                 return [item, *self._hear(audio, item.at)]
             case Part(body=SpeechStarted(at=at)):
-                return [*self._start(at), item]
+                self._start(self._frame(at))
+                return [item]
             case Part(body=SpeechEnded(at=at)):
                 ended = item.derive(body=SpeechEnded(at, transcript_follows=True))
                 return [ended, *self._end(at)]
             case Part():
                 return [item]
             case TurnEnded(at=at):
-                self._forget(at)
-            case JobDone(job=TranscribeAudio() as job, result=text):
-                return self._transcribed(job, str(text).strip())
-            case JobFailed(job=TranscribeAudio() as job, error=error):
+                self._turn_ended(self._frame(at))
+            case JobDone(job=TranscribeAudio(), result=text):
+                return self._answered(str(text).strip())
+            case JobFailed(job=TranscribeAudio(), error=error):
+                self._complete = False
                 news = {"event": "failed", "what": "transcription", "error": str(error)}
-                return [Part(Data(news), substream="status"), *self._transcribed(job, "")]
+                return [Part(Data(news), substream="status"), *self._answered("")]
         return []
+
+    def full(self) -> bool:
+        return len(self._pcm) > 2 * self._format.size(self._rules.longest_s)
 
     def done(self) -> bool:
         return self._working is None
 
-    # -- inside -------------------------------------------------------------------------------
+    # -- hearing ------------------------------------------------------------------------------
 
     def _hear(self, audio: Audio, at: float | None) -> list[Output]:
         if audio.format != self._format:
@@ -99,80 +122,135 @@ class ListeningMachine(Machine):
                 f"{audio.format.mimetype} came where {self._format.mimetype} is needed; "
                 "resample it first"
             )
-        self._recent += audio.pcm
-        self._recent_at = self._recent_at + audio.seconds if at is None else at + audio.seconds
+        if at is not None and abs(at - self._time(self._heard())) > _JUMP_S:
+            self._zero = at - self._heard() / self._format.rate
+        self._trim()
+        self._pcm += audio.pcm
         if not self._in_turn:
-            self._keep(self._rules.before_s + 0.5)  # 0.5: how late a start may be told
             return []
-        if self._seconds() > self._rules.longest_s:
-            return self._cut()
-        if not self._speaking or not self._rules.interim_s:
-            return []
-        self._new_bytes += len(audio.pcm)
-        if self._working or self._new_bytes < self._format.size(self._rules.interim_s):
-            return []
-        return self._transcribe(TranscribeAudio(bytes(self._recent), self._recent_at))
+        longest = self._format.frames(self._rules.longest_s)
+        while self._heard() - self._from > longest:
+            cut = self._from + longest
+            self._next.append(_Span(self._from, cut, self._time(cut), settles=True))
+            self._from = self._asked_to = cut
+        if self._interim_due():
+            self._next.append(_Span(self._from, self._heard(), self._time(self._heard())))
+            self._asked_to = self._heard()
+        return self._work()
 
-    def _start(self, at: float) -> list[Output]:
+    def _interim_due(self) -> bool:
+        if not self._speaking or not self._rules.interim_s or self._working or self._next:
+            return False
+        return self._heard() - self._asked_to >= self._format.frames(self._rules.interim_s)
+
+    def _start(self, at: int) -> None:
+        before = self._format.frames(self._rules.before_s)
+        self._speech_from = max(self._base, self._quiet_from, at - before)
         if not self._in_turn:
-            self._keep(self._recent_at - at + self._rules.before_s)
-        elif self._seconds() > self._rules.settle_s and self._text and not self._working:
-            self._settle()  # no job is under way, so the text covers all but this new speech
-            self._keep(self._recent_at - at + self._rules.before_s)
+            self._from = self._speech_from
+        elif self._may_settle():
+            self._settled = f"{self._settled} {self._text}".strip()
+            self._text = ""
+            self._from = self._speech_from
         self._speaking = self._in_turn = True
-        self._new_bytes = 0
-        return []
+        self._asked_to = self._heard()
+
+    def _may_settle(self) -> bool:
+        long = self._heard() - self._from > self._format.frames(self._rules.settle_s)
+        return long and self._complete and self._working is None
 
     def _end(self, at: float) -> list[Output]:
         self._speaking = False
-        return self._transcribe(TranscribeAudio(bytes(self._recent), at, final=True))
+        self._quiet_from = self._frame(at)
+        self._asked_to = self._heard()
+        self._next.append(_Span(min(self._from, self._heard()), self._heard(), at, final=True))
+        return self._work()
 
-    def _transcribe(self, job: TranscribeAudio) -> list[Output]:
-        self._new_bytes = 0
-        if self._working is not None:
-            self._next.append(job)
-            return []
-        self._working = job
-        return [job]
-
-    def _transcribed(self, job: TranscribeAudio, text: str) -> list[Output]:
-        self._working = self._next.pop(0) if self._next else None
-        out: list[Output] = [self._working] if self._working else []
-        if job.at <= self._turn_ended_at:
-            text = ""  # the turn was ended without it
-        self._text = text
-        if job.settles:
-            self._settle()
-            text = ""
-        whole = f"{self._settled} {text}".strip()
-        if job.final or whole:
-            out.append(Part(whole, at=job.at, metadata={"interim": True}))
-        return out
-
-    def _cut(self) -> list[Output]:
-        """The audio is as long as one job may be: settle what its text says, and go on after it."""
-        job = TranscribeAudio(bytes(self._recent), self._recent_at, settles=True)
-        self._recent.clear()
-        return self._transcribe(job)
-
-    def _settle(self) -> None:
-        self._settled = f"{self._settled} {self._text}".strip()
-        self._text = ""
-
-    def _forget(self, at: float) -> None:
-        """The turn is over; only what was said after `at` goes on."""
-        self._turn_ended_at = at
+    def _turn_ended(self, at: int) -> None:
+        """The turn is over. What was said after `at` is the beginning of the next one."""
+        self._quiet_from = max(self._quiet_from, at)
         self._settled = self._text = ""
+        self._complete = True
         self._in_turn = self._speaking
-        if self._speaking:
-            self._keep(self._recent_at - at)
-        else:
-            self._keep(self._rules.before_s)
+        self._from = max(at, self._speech_from) if self._speaking else self._heard()
+        for span in [*self._next, *([self._working[1]] if self._working else [])]:
+            span.void = True
+        for span in list(self._next):
+            if self._frame(span.at) <= at and not span.final:
+                self._next.remove(span)
+            elif self._frame(span.at) > at:
+                self._renew(span, at)
+        if self._working and self._working[1].final and self._frame(self._working[1].at) > at:
+            # Its text has words of both turns in it, so it is asked for again.
+            again = msgspec.structs.replace(self._working[1])
+            self._working[1].final = False
+            self._renew(again, at)
+            self._next.appendleft(again)
+        self._trim()
 
-    def _keep(self, seconds: float) -> None:
-        excess = len(self._recent) - self._format.size(max(0.0, seconds))
-        if excess > 0:
-            del self._recent[: excess - excess % self._format.frame_bytes]
+    def _renew(self, span: _Span, at: int) -> None:
+        span.start = min(max(span.start, at), span.end)
+        span.void = False
+        self._from = min(self._from, span.start)
+        self._in_turn = True
 
-    def _seconds(self) -> float:
-        return self._format.seconds(len(self._recent))
+    # -- texts --------------------------------------------------------------------------------
+
+    def _work(self) -> list[Output]:
+        out: list[Output] = []
+        while self._working is None and self._next and self._next[0].void:
+            span = self._next.popleft()  # the turn could not wait for it: nobody wants to know
+            out += [self._heard_text("", span)] if span.final else []
+        if self._working is not None or not self._next:
+            return out
+        span = self._next.popleft()
+        size, base = self._format.frame_bytes, self._base
+        start = max(span.start, base)
+        pcm = bytes(self._pcm[(start - base) * size : (span.end - base) * size])
+        job = TranscribeAudio(pcm, span.at, span.final, span.settles)
+        self._working = (job, span)
+        return [*out, job]
+
+    def _answered(self, text: str) -> list[Output]:
+        assert self._working is not None
+        _, span = self._working
+        self._working = None
+        self._trim()
+        out: list[Output] = []
+        if span.void:
+            if span.final:
+                out.append(self._heard_text("", span))  # the turn could not wait for it
+            return out + self._work()
+        self._text = text
+        if span.final:
+            self._complete = self._complete or bool(text)
+        if span.settles:
+            self._settled, self._text = f"{self._settled} {text}".strip(), ""
+        whole = f"{self._settled} {self._text}".strip()
+        if span.final or whole:
+            out.append(self._heard_text(whole, span))
+        return out + self._work()
+
+    def _heard_text(self, text: str, span: _Span) -> Part:
+        return Part(text, at=span.at, metadata={"interim": True})
+
+    # -- places -------------------------------------------------------------------------------
+
+    def _heard(self) -> int:
+        return self._base + len(self._pcm) // self._format.frame_bytes
+
+    def _frame(self, at: float) -> int:
+        return max(0, round((at - self._zero) * self._format.rate))
+
+    def _time(self, frame: int) -> float:
+        return round(self._zero + frame / self._format.rate, 6)
+
+    def _trim(self) -> None:
+        """Let go of what no text will cover any more."""
+        before = self._format.frames(self._rules.before_s + _TOLD_LATE_S)
+        needed = self._from if self._in_turn else self._heard() - before
+        for span in self._next:
+            needed = min(needed, span.start)
+        if needed > self._base:
+            del self._pcm[: (needed - self._base) * self._format.frame_bytes]
+            self._base = needed

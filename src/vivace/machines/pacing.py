@@ -14,7 +14,7 @@ import msgspec
 from vivace.audio import slice_pcm
 from vivace.machines.fence import is_stale
 from vivace.machines.machine import Item, Machine, Output
-from vivace.part import Audio, Data, Held, Interrupted, Part, Reset, Resumed, TurnComplete
+from vivace.part import Audio, Body, Data, Held, Interrupted, Part, Reset, Resumed, TurnComplete
 
 __all__ = ["Pacer", "PacerCounts", "PacingRules", "share_words"]
 
@@ -72,7 +72,7 @@ class Pacer(Machine):
         self._playing = 0  # the reply whose audio left last and is not complete
         self._dry = False  # the queue ran out while that reply was playing
         self._void = 0
-        self._held = False
+        self._held = 0  # replies up to this one are held
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
@@ -85,7 +85,7 @@ class Pacer(Machine):
                 return []
             case Part(body=Audio()):
                 return self._take(item, now)
-            case Part() if not self._queued.get(item.role):
+            case Part(body=body) if not self._queued.get(item.role) and not _ends(body):
                 return [item]  # the user's signals do not wait for what the agent still has to say
             case Part():
                 self._put(item)
@@ -123,17 +123,18 @@ class Pacer(Machine):
         """When the head of the queue may leave: inf while it is held, -inf for at once."""
         head = self._queue[0].body
         if isinstance(head, Audio):
-            return math.inf if self._held else self._free_at - self._rules.lead_s
+            silent = self._held > 0 and self._queue[0].turn <= self._held
+            return math.inf if silent else self._free_at - self._rules.lead_s
         if isinstance(head, TurnComplete):
-            return math.inf if self._held and self._playing else self._free_at
+            return math.inf if 0 < self._playing <= self._held else self._free_at
         return -math.inf
 
     def _take(self, part: Part, now: float) -> list[Output]:
         assert isinstance(part.body, Audio)
-        was_dry = self._dry and now > self._free_at
-        if was_dry and self._playing and self._playing == part.turn and not self._held:
-            self.counts.buffer_underruns += 1
         audio = part.body
+        was_dry = bool(audio.pcm) and self._dry and now > self._free_at
+        if was_dry and self._held < part.turn == self._playing:
+            self.counts.buffer_underruns += 1
         chunks = list(slice_pcm(audio.pcm, audio.format, self._rules.chunk_s)) or [b""]
         for pcm, words in zip(chunks, share_words(audio.words, len(chunks)), strict=True):
             self._put(part.derive(body=Audio(pcm, audio.format, words)))
@@ -158,19 +159,19 @@ class Pacer(Machine):
 
     def _control(self, signal: Interrupted | Reset | Held | Resumed, now: float) -> list[Output]:
         match signal:
-            case Held():
-                self.counts.holds += not self._held
-                self._held = True
-            case Resumed():
-                if self._held:
-                    self._held = False
+            case Held(turn=turn):
+                self.counts.holds += turn > self._held
+                self._held = max(self._held, turn)
+            case Resumed(turn=turn):
+                if 0 < self._held <= turn:
+                    self._held = 0
                     self._free_at = max(self._free_at, now)
             case Interrupted(turn=turn) | Reset(turn=turn):
                 return self._flush(turn, now)
         return []
 
     def _flush(self, turn: int, now: float) -> list[Output]:
-        self._held = False
+        self._held = 0 if self._held <= turn else self._held
         self._void = max(self._void, turn)
         cut = [part for part in self._queue if is_stale(part, self._void)]
         kept = [part for part in self._queue if not is_stale(part, self._void)]
@@ -190,6 +191,11 @@ class Pacer(Machine):
     def _status(self, event: str, turn: int, now: float, seconds: float) -> list[Output]:
         news = {"event": event, "turn": turn, "seconds": round(seconds, 6)}
         return [Part(Data(news), role="model", substream="status", at=round(now - self._zero, 6))]
+
+
+def _ends(body: Body) -> bool:
+    """True for what must wait until the last chunk has been played, though none is queued."""
+    return isinstance(body, TurnComplete)
 
 
 def share_words(words: str, count: int) -> list[str]:

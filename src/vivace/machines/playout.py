@@ -49,13 +49,15 @@ class Ledger:
         """
         if part.turn < 1 or part.role != "model" or not isinstance(part.body, str | Audio):
             return False
+        words = part.body if isinstance(part.body, str) else part.body.words
+        if not words and not part.seconds:
+            return False
         account = self._accounts.get(part.turn)
         first = account is None
         if account is None:
             account = self._accounts[part.turn] = _Account()
             if len(self._accounts) > self._keep:
                 self._accounts.popitem(last=False)
-        words = part.body if isinstance(part.body, str) else part.body.words
         if words:
             account.pieces.append(words)
         account.seconds += part.seconds

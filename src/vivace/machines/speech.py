@@ -17,6 +17,8 @@ from vivace.part import Audio, Data, Part, SpeechEnded, SpeechStarted
 
 __all__ = ["JudgeSpeech", "SpeechMachine", "SpeechRules"]
 
+_JUMP_S = 0.02  # media time that is further off than this has jumped: audio was lost
+_TYPED_S = 0.1  # how long a part that is no audio waits for the frame before it to become full
 _FULL_S = 1.0  # audio that may wait for the detector before the microphone must wait
 
 
@@ -52,27 +54,32 @@ class SpeechMachine(Machine):
     ) -> None:
         self._format = fmt or AudioFormat()
         self._rules = rules or SpeechRules()
-        self._frame_bytes = frame * self._format.frame_bytes
-        self._frame_s = frame / self._format.rate
+        # Places and lengths are whole frames of audio, so that they stay exact for ever.
+        self._frame = frame
+        self._start = self._frames_in(self._rules.start_s)
+        self._end = self._frames_in(self._rules.end_s)
         self._unjudged = bytearray()
         self._judging = False
-        self._waiting: deque[tuple[Part, float]] = deque()  # with the media time where each begins
-        self._zero: float | None = None  # media time of the first sample
-        self._received_bytes = 0
-        self._judged_s = 0.0  # seconds of audio judged, from _zero
+        self._waiting: deque[tuple[Part, int]] = deque()  # and where in the audio each begins
+        self._typed_at: float | None = None  # the clock, when a part that is no audio came to wait
+        self._places: deque[tuple[int, float]] = deque([(0, 0.0)], maxlen=8)
+        self._received = 0
+        self._judged = 0
         self._speaking = False
-        self._speech_s = 0.0  # unbroken speech while silent, unbroken silence while speaking
-        self._silence_s = 0.0
+        self._speech = 0  # unbroken speech while silent
+        self._silence = 0  # unbroken silence while speaking
         self._failed = False
+        self._finishing = False
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
-            case Part(body=Audio()):
-                return self._take(item)
+            case Part(body=Audio() as audio):
+                return self._take(item, audio)
             case Part():
                 if not self._waiting:
                     return [item]
-                self._waiting.append((item, self._received_s()))
+                self._waiting.append((item, self._received))
+                self._typed_at = now if self._typed_at is None else self._typed_at
                 return []
             case JobDone(job=JudgeSpeech(), result=probability):
                 return self._judge(float(probability))  # type: ignore[arg-type]
@@ -81,15 +88,20 @@ class SpeechMachine(Machine):
             case _:
                 return []
 
+    def tick(self, now: float) -> list[Output]:
+        due = self.deadline()
+        return self._pass_all() if due is not None and now >= due else []
+
+    def deadline(self) -> float | None:
+        """A text waits for the audio before it, but not for a frame that never becomes full."""
+        if self._typed_at is None or self._judging:
+            return None
+        return self._typed_at + _TYPED_S
+
     def finish(self, now: float) -> list[Output]:
-        """Pass what waits; whoever was speaking has stopped."""
-        out: list[Output] = [part for part, _ in self._waiting]
-        self._waiting.clear()
-        self._unjudged.clear()
-        if self._speaking:
-            self._speaking = False
-            out.append(self._signal(SpeechEnded(self._at(self._judged_s - self._silence_s))))
-        return out
+        """Judge what is there and pass what waits; whoever was speaking has stopped then."""
+        self._finishing = True
+        return [] if self._judging else self._finished()
 
     def full(self) -> bool:
         return len(self._unjudged) > self._format.size(_FULL_S)
@@ -99,55 +111,58 @@ class SpeechMachine(Machine):
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _take(self, part: Part) -> list[Output]:
-        assert isinstance(part.body, Audio)
-        if part.body.format != self._format:
+    def _take(self, part: Part, audio: Audio) -> list[Output]:
+        if audio.format != self._format:
             raise AudioError(
                 f"{part.mimetype} came where {self._format.mimetype} is needed; resample it first"
             )
-        if self._zero is None:
-            self._zero = part.at or 0.0
-        self._waiting.append((part, self._received_s()))
-        self._received_bytes += len(part.body.pcm)
-        self._unjudged += part.body.pcm
+        if part.at is not None and abs(part.at - self._at(self._received)) > _JUMP_S:
+            self._places.append((self._received, part.at))
+        self._waiting.append((part, self._received))
+        self._received += len(audio.pcm) // self._format.frame_bytes
+        self._unjudged += audio.pcm
         return self._next_frame()
 
     def _next_frame(self) -> list[Output]:
-        if self._judging or len(self._unjudged) < self._frame_bytes:
+        size = self._frame * self._format.frame_bytes
+        if self._judging or len(self._unjudged) < size:
             return []
-        frame = bytes(self._unjudged[: self._frame_bytes])
-        del self._unjudged[: self._frame_bytes]
+        frame = bytes(self._unjudged[:size])
+        del self._unjudged[:size]
         self._judging = True
         return [JudgeSpeech(frame)]
 
     def _judge(self, probability: float) -> list[Output]:
         self._judging = False
+        self._judged += self._frame
         signal = self._silent(probability) if self._speaking else self._loud(probability)
-        self._judged_s += self._frame_s
-        out: list[Output] = [] if signal is None else [self._signal(signal)]
-        while self._waiting and self._waiting[0][1] < self._judged_s:
+        out: list[Output] = [] if signal is None else [Part(signal, at=signal.at)]
+        while self._waiting and self._waiting[0][1] < self._judged:
             out.append(self._waiting.popleft()[0])
-        return out + self._next_frame()
+        if not self._waiting:
+            self._typed_at = None
+        out += self._next_frame()
+        return out + self._finished() if self._finishing and not self._judging else out
 
     def _loud(self, probability: float) -> SpeechStarted | None:
         if probability < self._rules.on:
-            self._speech_s = 0.0
+            self._speech = 0
             return None
-        self._speech_s += self._frame_s
-        if self._speech_s < self._rules.start_s - 1e-9:
+        self._speech += self._frame
+        if self._speech < self._start:
             return None
-        self._speaking, self._silence_s = True, 0.0
-        return SpeechStarted(self._at(self._judged_s + self._frame_s - self._speech_s))
+        self._speaking, self._silence = True, 0
+        return SpeechStarted(self._at(self._judged - self._speech))
 
     def _silent(self, probability: float) -> SpeechEnded | None:
         if probability >= self._rules.off:
-            self._silence_s = 0.0
+            self._silence = 0
             return None
-        self._silence_s += self._frame_s
-        if self._silence_s < self._rules.end_s - 1e-9:
+        self._silence += self._frame
+        if self._silence < self._end:
             return None
-        self._speaking, self._speech_s = False, 0.0
-        return SpeechEnded(self._at(self._judged_s + self._frame_s - self._silence_s))
+        self._speaking, self._speech = False, 0
+        return SpeechEnded(self._at(self._judged - self._silence))
 
     def _cannot_judge(self, error: Exception) -> list[Output]:
         """A frame that could not be judged counts as silence; the first one is reported."""
@@ -158,11 +173,26 @@ class SpeechMachine(Machine):
             out.insert(0, Part(Data(news), substream="status"))
         return out
 
-    def _signal(self, signal: SpeechStarted | SpeechEnded) -> Part:
-        return Part(signal, at=signal.at)
+    def _finished(self) -> list[Output]:
+        out = self._pass_all()
+        if self._speaking:
+            self._speaking = False
+            at = self._at(self._judged - self._silence)
+            out.append(Part(SpeechEnded(at), at=at))
+        return out
 
-    def _received_s(self) -> float:
-        return self._format.seconds(self._received_bytes)
+    def _pass_all(self) -> list[Output]:
+        out: list[Output] = [part for part, _ in self._waiting]
+        self._waiting.clear()
+        self._typed_at = None
+        return out
 
-    def _at(self, seconds: float) -> float:
-        return round((self._zero or 0.0) + seconds, 6)
+    def _frames_in(self, seconds: float) -> int:
+        return round(seconds * self._format.rate)
+
+    def _at(self, place: int) -> float:
+        """Media time of a place in the audio: by the newest part before it that told one."""
+        start, at = next(
+            (known for known in reversed(self._places) if known[0] <= place), self._places[0]
+        )
+        return round(at + (place - start) / self._format.rate, 6)

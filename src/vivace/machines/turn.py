@@ -11,6 +11,7 @@ import re
 import msgspec
 
 from vivace.audio import AudioFormat
+from vivace.errors import AudioError
 from vivace.machines.machine import Announce, Item, Job, JobDone, JobFailed, Machine, Output
 from vivace.part import Audio, Data, Part, SpeechEnded, SpeechStarted, TurnEnded
 
@@ -18,9 +19,10 @@ __all__ = ["JudgeTurn", "TurnMachine", "TurnRules", "is_unfinished"]
 
 # Words that nobody ends a sentence with: whoever stops here is looking for the next one.
 _UNFINISHED = frozenset(
-    "a an and are as at because but by for from if in into is my of on or our so that the their "
-    "then to um uh uhm er erm when which while with your".split()
+    "a an and because but er erm if my or our the their uh uhm um when which while your".split()
 )
+# Words that end a sentence every day ("turn it on"), and sound open without a full stop.
+_OPEN = frozenset("as at by for from in into is of on so that then to with".split())
 
 
 class TurnRules(msgspec.Struct, frozen=True):
@@ -105,6 +107,11 @@ class TurnMachine(Machine):
     # -- inside -------------------------------------------------------------------------------
 
     def _hear(self, audio: Audio, at: float | None) -> None:
+        if audio.format != self._format:
+            raise AudioError(
+                f"{audio.format.mimetype} came where {self._format.mimetype} is needed; "
+                "resample it first"
+            )
         self._heard_at = self._heard_at + audio.seconds if at is None else at + audio.seconds
         self._recent += audio.pcm
         excess = len(self._recent) - self._format.size(self._rules.window_s)
@@ -155,7 +162,10 @@ class TurnMachine(Machine):
 
 def is_unfinished(text: str) -> bool:
     """True if `text` stops where nobody ends: after "and", "the", "um", or with a comma or dash."""
-    if re.search(r"(,|-|–|—|\.\.\.|…)\s*$", text):
+    text = text.strip()
+    if re.search(r"(,|-|–|—|\.\.\.|…)$", text):
         return True
-    words = re.findall(r"[a-z']+", text.lower())
-    return bool(words) and words[-1] in _UNFINISHED
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    if not words:
+        return False
+    return words[-1] in _UNFINISHED or (words[-1] in _OPEN and text[-1] not in ".!?")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from vivace.errors import PartError
-from vivace.part import Part
+from vivace.part import Part, Response
 
 __all__ = ["Window"]
 
@@ -82,12 +82,13 @@ class Window:
 
     def _first_turn_end(self) -> int | None:
         """Where the second turn of the tail begins; None if there is only one."""
-        roles = (entry.part.role for entry in self._tail)
-        before = next(roles, None)
-        for index, role in enumerate(roles, start=1):
-            if role == "user" and before != "user":
+        before = True
+        for index, entry in enumerate(self._tail):
+            # A tool's response is not a turn of the user: it stays with its call.
+            user = entry.part.role == "user" and not isinstance(entry.part.body, Response)
+            if user and not before:
                 return index
-            before = role
+            before = user
         return None
 
     def _drop_headless(self) -> None:

@@ -28,6 +28,12 @@ _SILENT = 1e-4
 _WORD = re.compile(r"\s*\S+\s*")
 _SOUND = re.compile(r"[^\W\d_]")
 
+# Frames of silence that are left before and after the sound.
+_BEFORE = _FORMAT.frames(0.03)
+_AFTER_CLAUSE = _FORMAT.frames(0.08)
+_AFTER_SENTENCE = _FORMAT.frames(0.25)
+_SENTENCE = re.compile(r"[.!?…][\"'”’)]*\s*$")
+
 # A comma or a full stop inside a sentence is a pause about as long as three sounds.
 _PAUSE = re.compile(r"[,;:.!?…—]$")
 _PAUSE_SOUNDS = 3
@@ -98,6 +104,11 @@ class _Voice:
         random = np.random.default_rng(0)
         waves = [self._tts.from_ids(self._tts.ids(sound), speed, random) for sound in sounds]
         samples = (np.clip(np.concatenate(waves), -1, 1) * 32_767).astype("<i2")
+        first, last = _loud(samples)
+        # The model leads in with a quarter of a second of silence, which the user would wait for,
+        # and ends with more. A breath is left, so that sentences do not run into each other.
+        after = _AFTER_SENTENCE if _SENTENCE.search(text) else _AFTER_CLAUSE
+        samples = samples[max(0, first - _BEFORE) : last + after]
         words, weights = self._weigh(text, " ".join(sounds).split())
         borders = _borders(samples, weights)
         return [

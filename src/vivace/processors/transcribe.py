@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from vivace.audio import AudioFormat
@@ -19,6 +20,7 @@ class Transcribe(Processor):
 
     transcriber: takes 16-bit mono at 16 kHz, gives the text, "" if nothing was said. Such as
         `vivace.models.whisper.Whisper`. It works beside the stream, which is never held back.
+    within_s: a text that takes longer has failed.
 
     Needs `DetectSpeech` before it. After each `SpeechEnded`, which then says
     `transcript_follows`, comes exactly one text with the same `at`, empty if there were no words
@@ -29,13 +31,17 @@ class Transcribe(Processor):
         self,
         transcriber: Callable[[bytes], Awaitable[str]],
         rules: ListeningRules | None = None,
+        *,
+        within_s: float = 15.0,
     ) -> None:
         self._transcriber = transcriber
+        self._within_s = within_s
         self._rules = rules
 
     def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         async def do(job: Job, _: Shell) -> str:
             assert isinstance(job, TranscribeAudio)
-            return await self._transcriber(job.pcm)
+            async with asyncio.timeout(self._within_s):
+                return await self._transcriber(job.pcm)
 
         return drive(stream, ListeningMachine(AudioFormat(), self._rules), do, capacity=64)

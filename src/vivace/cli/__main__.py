@@ -1,0 +1,5 @@
+"""`python -m vivace.cli`."""
+
+from vivace.cli import main
+
+main()

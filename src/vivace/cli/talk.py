@@ -1,0 +1,105 @@
+"""`vivace talk`: recorded speech into the local agent, at natural speed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from vivace.cli import output, weights
+from vivace.cli.caller import Caller
+from vivace.cli.files import check_folder
+from vivace.cli.interrupt import interruptible
+from vivace.cli.lines import read_lines
+from vivace.cli.recording import USER_RATE, Recording
+from vivace.cli.terminal import stderr, stdout
+from vivace.cli.view import View, view
+from vivace.errors import ModelError
+from vivace.flow.clock import now, sleep_until
+from vivace.flow.observe import LagReport, LoopLag
+from vivace.flow.processor import Processor
+from vivace.flow.run import current_run
+from vivace.models.spec import turn_model
+from vivace.part import Part
+from vivace.processors.rate_limit import AudioRateLimiter
+
+__all__ = ["hold", "talk"]
+
+_CHUNK_S = 0.02
+_LONGEST_GOODBYE_S = 30.0  # an answer that goes on for so long after the caller hung up is left
+
+
+def talk(files: Sequence[str], out: Path, spec: str) -> None:
+    """Hold the conversation, show it, and write what came of it to `out`."""
+    lines = read_lines(files)
+    check_folder(out)
+    pacer = AudioRateLimiter()
+    agent = _load(spec, pacer)
+    caller, recording = Caller(lines), Recording()
+    lag = asyncio.run(hold(agent, caller, recording, view(stdout(), recording, spec)))
+    with interruptible() as check, _status("drawing the timeline …"):
+        facts = output.Facts(spec, lag, pacer, tuple(caller.spoken))
+        output.write(out, recording, facts, check)
+    stdout().print(f"written to {out}: conversation.wav, timeline.png, report.json", soft_wrap=True)
+
+
+async def hold(agent: Processor, caller: Caller, recording: Recording, shown: View) -> LagReport:
+    """One conversation, to its end. Raises ModelError if the model cannot answer."""
+    zero = now()
+    ended: list[float] = []
+
+    async def microphone() -> AsyncIterator[Part]:
+        nonlocal zero
+        # The run's own zero, so that the user's media time and the agent's are one.
+        zero = current_run().bus.started_at
+        for index in itertools.count(1):
+            await sleep_until(zero + index * _CHUNK_S)
+            pcm = caller.chunk(index * _CHUNK_S)
+            if pcm is None:
+                break
+            recording.hear_user(pcm)
+            shown.tick(now() - zero)
+            yield Part.audio(pcm, USER_RATE, at=round((index - 1) * _CHUNK_S, 6))
+        ended.append(now())
+
+    with shown:
+        async with LoopLag() as lag, agent.run(microphone()) as parts:
+            async for part in parts:
+                at = now() - zero
+                caller.feed(part, at)
+                recording.feed(part, at)
+                _check(recording)
+                shown.feed(part, at)
+                shown.tick(at)
+                if ended and now() > ended[0] + _LONGEST_GOODBYE_S:
+                    break
+        recording.end(recording.duration)
+    return lag.report()
+
+
+def _check(recording: Recording) -> None:
+    failure = next((f for f in recording.failures if f.what == "reply"), None)
+    if failure is not None:
+        raise ModelError(failure.error)
+
+
+def _load(spec: str, pacer: AudioRateLimiter) -> Processor:
+    """Everything there, checked in the order of what costs least."""
+    # A wrong or foreign model is noticed before anything is fetched.
+    is_own = spec.strip() == "smollm2"
+    with _status("loading the model …"), interruptible():
+        model = None if is_own else turn_model(spec)
+    weights.ensure([*weights.EARS, *(["smollm2"] if is_own else [])])
+    with _status("loading the models …"), interruptible() as check:
+        from vivace.cli.agent import build
+
+        model = model or turn_model(spec)
+        check()
+        return build(model, pacer, check)
+
+
+def _status(text: str) -> AbstractContextManager[object]:
+    console = stderr()
+    return console.status(f"[dim]{text}[/]") if console.is_terminal else nullcontext()

@@ -1,0 +1,260 @@
+"""What is booked of a conversation, and the picture and report that are made of it."""
+
+import json
+from array import array
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vivace.audio import AudioFormat
+from vivace.cli.caller import Spoken
+from vivace.cli.output import Facts, write
+from vivace.cli.picture import rows
+from vivace.cli.recording import Recording, Span, after
+from vivace.cli.staff import lines, waiting
+from vivace.flow.observe import LagReport
+from vivace.part import (
+    Audio,
+    Body,
+    Data,
+    Held,
+    Interrupted,
+    Part,
+    Played,
+    Playing,
+    Resumed,
+    SpeechEnded,
+    SpeechStarted,
+    TurnComplete,
+)
+from vivace.processors.rate_limit import AudioRateLimiter
+
+FMT = AudioFormat(24_000)
+LONG = "That is a long answer, and nobody will hear the end of it."
+
+
+def signal(body: Body, at: float) -> Part:
+    return Part(body, role="model", at=at)
+
+
+def status(event: str, at: float, **news: Any) -> Part:
+    return Part(Data({"event": event, **news}), role="model", substream="status", at=at)
+
+
+def sound(turn: int, at: float, seconds: float, words: str = "") -> Part:
+    pcm = array("h", [8000]).tobytes() * FMT.frames(seconds)
+    return Part(Audio(pcm, FMT, words), role="model", turn=turn, at=at)
+
+
+def token(turn: int, text: str) -> Part:
+    return Part(text, role="model", substream="ui", turn=turn)
+
+
+def a_conversation() -> Recording:
+    """Two turns: a cough over the first answer, and the second one is interrupted."""
+    recording = Recording()
+    recording.hear_user(b"\1\4" * 16_000 * 12)
+    parts = [
+        status("floor", 0.6, floor="user", turn=0),
+        Part(SpeechStarted(0.5), at=0.5),
+        Part("Hello", metadata={"interim": True}, at=1.2),
+        Part(SpeechEnded(1.5), at=1.5),
+        status("asked", 1.8, turn=1, prompt=[{"role": "user", "text": "Hello there."}]),
+        status("floor", 1.8, floor="thinking", turn=1),
+        Part("Hello there.", at=1.5),
+        *(token(1, text) for text in ("Nice ", "to ", "meet ", "you.")),
+        status("queued", 2.0, turn=1, seconds=2.0),
+        signal(Playing(1), 2.0),
+        status(
+            "latency", 2.0, turn=1, ended_at=1.5, ms={"transcript": 250.0, "first_audio": 500.0}
+        ),
+        status("floor", 2.0, floor="agent", turn=1),
+        sound(1, 2.0, 0.5, "Nice "),
+        sound(1, 2.5, 0.5, "to "),
+        Part(SpeechStarted(2.9), at=2.9),
+        signal(Held(1), 3.0),
+        status("floor", 3.0, floor="overlap", turn=1),
+        Part(SpeechEnded(3.2), at=3.2),
+        status("dismissed", 3.5, text="Hm."),
+        signal(Resumed(1), 3.5),
+        status("floor", 3.5, floor="agent", turn=1),
+        Part("Hm.", at=3.2),
+        sound(1, 3.5, 0.5, "meet "),
+        sound(1, 4.0, 0.5, "you."),
+        signal(TurnComplete(1), 4.5),
+        signal(Played(1), 4.5),
+        status("floor", 4.5, floor="idle", turn=1),
+        Part(SpeechStarted(5.5), at=5.5),
+        status("floor", 5.5, floor="user", turn=1),
+        Part(SpeechEnded(6.5), at=6.5),
+        Part("Tell me more.", at=6.5),
+        status("asked", 7.0, turn=2, prompt=[]),
+        token(2, LONG),
+        status("queued", 7.4, turn=2, seconds=4.0),
+        signal(Playing(2), 7.4),
+        status("latency", 7.4, turn=2, ended_at=6.5, ms={"decision": 700.0, "first_audio": 900.0}),
+        status("floor", 7.4, floor="agent", turn=2),
+        sound(2, 7.4, 1.0, "That is a long "),
+        Part(SpeechStarted(8.3), at=8.3),
+        signal(Held(2), 8.4),
+        signal(Interrupted(2, "That is a long"), 9.4),
+        status("cut", 9.4, turn=2, seconds=3.0),
+        signal(TurnComplete(2, "interrupted"), 9.4),
+        signal(Played(2, "interrupted"), 9.4),
+        status("floor", 9.4, floor="user", turn=2),
+    ]
+    for part in parts:
+        recording.feed(part, 99.0)
+    recording.end(12.0)
+    return recording
+
+
+def test_the_agents_sound_is_placed_where_it_was_heard() -> None:
+    """Silence where it was held, and no sample twice."""
+    pcm = array("h", bytes(a_conversation().agent_pcm))
+    loud = [bool(pcm[round(at * 24_000)]) for at in (1.99, 2.0, 2.99, 3.0, 3.49, 3.5, 4.49, 4.51)]
+    assert loud == [False, True, True, False, False, True, True, False]
+    assert len(pcm) == 24_000 * 8.4
+
+
+def test_a_turn_knows_what_was_said_and_heard() -> None:
+    """Texts go to the turn that they were asked in, though status parts overtake them."""
+    recording = a_conversation()
+    first, second = recording.turns[1], recording.turns[2]
+    assert [u.text for u in recording.said(first)] == ["Hello there."]
+    assert [u.text for u in recording.said(second)] == ["Tell me more."]
+    assert (first.text, first.heard_text, first.unheard_text) == ("Nice to meet you.",) * 2 + ("",)
+    assert second.heard_text == "That is a long"
+    assert second.unheard_text == " answer, and nobody will hear the end of it."
+    assert [u.text for u in recording.utterances if u.dismissed] == ["Hm."]
+
+
+def test_a_dismissed_text_may_come_before_the_news() -> None:
+    """Whichever comes first, the text is marked, and only once."""
+    recording = Recording()
+    recording.feed(Part("Hm.", at=1.0), 1.0)
+    recording.feed(status("dismissed", 1.1, text="Hm."), 1.1)
+    recording.feed(Part("Hm.", at=5.0), 5.0)
+    assert [u.dismissed for u in recording.utterances] == [True, False]
+
+
+def test_an_utterance_begins_with_its_own_speech() -> None:
+    """Not with the cough before it."""
+    recording = a_conversation()
+    assert [(u.text, recording.began(u)) for u in recording.utterances] == [
+        ("Hello there.", 0.5),
+        ("Hm.", 2.9),
+        ("Tell me more.", 5.5),
+    ]
+
+
+def test_spans() -> None:
+    """Who had the floor, when the user spoke, what was heard and what was held."""
+    recording = a_conversation()
+    assert recording.floor[0] == Span(0.0, 0.6, "idle")
+    assert recording.floor[-1] == Span(9.4, 12.0, "user")
+    assert recording.speech[-1] == Span(8.3, 12.0)
+    assert recording.turns[1].heard == [Span(2.0, 3.0), Span(3.5, 4.5)]
+    assert recording.turns[1].held == [Span(3.0, 3.5)]
+    assert recording.turns[2].held == [Span(8.4, 9.4)]
+    assert recording.duration == 12.0
+
+
+def test_what_waits_falls_as_it_is_heard_and_stands_while_it_is_held() -> None:
+    """The curve below the agent: up when sound was made, down while it plays, to 0 at a cut."""
+    points = waiting(list(a_conversation().turns.values()))
+    assert [(at, round(seconds, 6)) for at, seconds in points] == [
+        (0.0, 0.0), (2.0, 0.0), (2.0, 0.0), (2.0, 2.0), (3.0, 1.0), (3.5, 1.0), (4.5, 0.0),
+        (7.4, 0.0), (7.4, 0.0), (7.4, 4.0), (8.4, 3.0), (9.4, 3.0), (9.4, 0.0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("beginning", "rest"),
+    [
+        ("", "One two, three."),
+        ("One", " two, three."),
+        ("One two,", " three."),
+        ("One two", " three."),  # the comma goes with its word
+        ("One  two, three.", ""),
+        ("One *two*", ", three."[1:]),
+    ],
+)
+def test_what_comes_after(beginning: str, rest: str) -> None:
+    """The rest of a text, found although spaces and symbols differ."""
+    assert after("One two, three.", beginning) == rest
+
+
+def test_rows_break_where_nobody_speaks() -> None:
+    """A row is at most 28 s, and ends just before the user speaks again."""
+    recording = Recording()
+    recording.hear_user(bytes(32_000 * 60))
+    recording.floor = [Span(0, 20, "agent"), Span(20, 24, "idle"), Span(24, 60, "agent")]
+    assert rows(recording) == [(0.0, 23.6), (23.6, 51.6), (51.6, 60.0)]
+
+
+def test_lines_of_text_fit() -> None:
+    """Words are set in as many lines as they need; what is too much ends in an ellipsis."""
+    assert lines("one two three", 10, 8, most=3) == ["one two three"]
+    assert lines("one two three", 0.1, 8, most=3) == ["one", "two", "three"]
+    assert lines("one two three four", 0.1, 8, most=2) == ["one", "two …"]
+
+
+@pytest.fixture
+def facts() -> Facts:
+    lag = LagReport(100, 0.001, 0.004, 0.012)
+    return Facts("script:a.txt", lag, AudioRateLimiter(), (Spoken("a", 0.6, 1.6),))
+
+
+def test_three_files(tmp_path: Path, facts: Facts) -> None:
+    """A picture worth the name, both voices on one timeline, and the numbers."""
+    import soundfile
+
+    write(tmp_path / "out", a_conversation(), facts, lambda: None)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "conversation.wav", "report.json", "timeline.png",
+    ]  # fmt: skip
+    picture = (tmp_path / "out" / "timeline.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    width, height = int.from_bytes(picture[16:20]), int.from_bytes(picture[20:24])
+    assert width >= 1400
+    assert height >= 700
+    assert len(picture) > 40_000
+    info = soundfile.info(tmp_path / "out" / "conversation.wav")
+    assert (info.samplerate, info.channels, info.subtype) == (24_000, 2, "PCM_16")
+    assert info.duration == 12.0
+
+
+def test_the_report(tmp_path: Path, facts: Facts) -> None:
+    """Per turn what was said, asked, answered, heard and held; for the run its numbers."""
+    write(tmp_path, a_conversation(), facts, lambda: None)
+    report = json.loads((tmp_path / "report.json").read_text())
+    first, second = report["turns"]
+    assert first["user"] == "Hello there."
+    assert first["prompt"] == [{"role": "user", "text": "Hello there."}]
+    assert first["held"] == [{"start_s": 3.0, "end_s": 3.5}]
+    assert (first["outcome"], second["outcome"]) == ("done", "interrupted")
+    assert (second["agent"], second["heard"]) == (LONG, "That is a long")
+    assert (second["interrupted_at_s"], second["cut_s"]) == (9.4, 3.0)
+    assert second["latency_ms"] == {"decision": 700.0, "first_audio": 900.0}
+    assert report["run"]["loop_lag_ms"]["p99"] == 4.0
+    assert report["user"]["dismissed"] == ["Hm."]
+    assert [row["name"] for row in report["models"]][-2:] == ["script:a.txt", "hibari"]
+
+
+def test_an_empty_conversation_can_be_written(tmp_path: Path, facts: Facts) -> None:
+    """Nobody said anything: still a picture, a report and a sound file."""
+    write(tmp_path, Recording(), facts, lambda: None)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_nothing_is_half_written(tmp_path: Path, facts: Facts) -> None:
+    """Stopped between two files, none is there, nor the folder that was made for them."""
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "out", a_conversation(), facts, stop)
+    assert list(tmp_path.iterdir()) == []

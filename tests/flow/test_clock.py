@@ -1,0 +1,36 @@
+import asyncio
+
+import pytest
+
+from vivace.flow.clock import now, sleep_until
+
+pytestmark = pytest.mark.virtual
+
+
+async def test_now_is_the_running_loops_time() -> None:
+    """The clock reads what the running loop's own clock reads."""
+    await asyncio.sleep(1.25)
+    assert now() == asyncio.get_running_loop().time() == 1.25
+
+
+def test_there_is_no_time_outside_a_loop() -> None:
+    """Without a running loop there is no clock, and asking says so."""
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        now()
+
+
+async def test_sleep_until_returns_at_that_very_time() -> None:
+    """Sleeping until a time ends at that time, however it is reached."""
+    for at in (0.1, 0.3, 0.7, 1000.1):
+        await sleep_until(at)
+        assert now() == at
+
+
+async def test_a_time_that_has_passed_is_not_waited_for() -> None:
+    """Sleeping until the past takes no time, yet lets others run once."""
+    await asyncio.sleep(1.0)
+    ran: list[float] = []
+    asyncio.get_running_loop().call_soon(lambda: ran.append(now()))
+    await sleep_until(0.5)
+    assert now() == 1.0
+    assert ran == [1.0]

@@ -1,0 +1,328 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from vivace.errors import ModelError
+from vivace.flow.worker import Worker, stream_from_thread
+from vivace.testing import run_virtual
+
+pytestmark = pytest.mark.virtual
+
+
+class Model:
+    """Doubles numbers, in batches, once it is let go."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.threads: set[str] = set()
+        self.go = threading.Event()
+        self.begun = threading.Event()
+
+    def __call__(self, items: Sequence[int]) -> Sequence[int]:
+        self.batches.append(list(items))
+        self.threads.add(threading.current_thread().name)
+        self.begun.set()
+        assert self.go.wait(10)
+        if 13 in items:
+            raise ValueError("13 is no number")
+        return [item * 2 for item in items]
+
+    async def has_begun(self) -> None:
+        await asyncio.to_thread(self.begun.wait, 10)
+        self.begun.clear()
+
+
+@pytest.fixture
+def model() -> Iterator[Model]:
+    model = Model()
+    yield model
+    model.go.set()
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def call(worker: Worker[int, int], *items: int) -> list[asyncio.Task[int]]:
+    return [asyncio.create_task(worker(item)) for item in items]
+
+
+# -- calls
+
+
+async def test_a_call_gives_the_result_from_another_thread(model: Model) -> None:
+    """Work is done in the worker's own thread, which bears its name."""
+    model.go.set()
+    worker = Worker(model, name="doubler")
+    assert [await worker(n) for n in (1, 2, 3)] == [2, 4, 6]
+    assert model.batches == [[1], [2], [3]]
+    assert model.threads == {"doubler_0"}
+
+
+async def test_what_waits_is_worked_on_together(model: Model) -> None:
+    """Calls that come while the thread is busy make the next batches, in order, of bounded size."""
+    worker = Worker(model, name="doubler", max_batch=3)
+    tasks = call(worker, 0)
+    await model.has_begun()
+    tasks += call(worker, 1, 2, 3, 4)
+    await asyncio.sleep(0)
+    model.go.set()
+    await asyncio.wait(tasks)
+    assert [task.result() for task in tasks] == [0, 2, 4, 6, 8]
+    assert model.batches == [[0], [1, 2, 3], [4]]
+
+
+async def test_an_error_goes_to_its_batch_alone(model: Model) -> None:
+    """All calls of the failed batch raise what was raised; the next batch is worked on."""
+    worker = Worker(model, name="doubler", max_batch=2)
+    tasks = call(worker, 0)
+    await model.has_begun()
+    tasks += call(worker, 13, 1, 2)
+    await asyncio.sleep(0)
+    model.go.set()
+    await asyncio.wait(tasks)
+    assert model.batches == [[0], [13, 1], [2]]
+    assert [str(task.exception() or task.result()) for task in tasks] == [
+        "0",
+        "13 is no number",
+        "13 is no number",
+        "4",
+    ]
+
+
+async def test_who_walked_away_costs_no_work(model: Model) -> None:
+    """A call that was cancelled while it waited is never worked on."""
+    worker = Worker(model, name="doubler", max_batch=8)
+    first, second, third = call(worker, 1, 2, 3)
+    await model.has_begun()
+    second.cancel()
+    await asyncio.wait([second])
+    model.go.set()
+    assert (await first, await third) == (2, 6)
+    assert second.cancelled()
+    assert model.batches == [[1], [3]]
+
+
+@pytest.mark.parametrize("item", [1, 13])
+async def test_who_walks_away_from_work_under_way_gets_nothing(model: Model, item: int) -> None:
+    """The result or error of a call nobody waits for is dropped, and the worker goes on."""
+    worker = Worker(model, name="doubler")
+    (task,) = call(worker, item)
+    await model.has_begun()
+    task.cancel()
+    await asyncio.wait([task])
+    model.go.set()
+    assert await worker(2) == 4
+    assert model.batches == [[item], [2]]
+
+
+async def test_when_all_have_walked_away_the_thread_rests(model: Model) -> None:
+    """With nobody left waiting no work is done, and the next call begins at once."""
+    worker = Worker(model, name="doubler")
+    tasks = call(worker, 1, 2, 3)
+    await model.has_begun()
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    model.go.set()
+    assert await worker(4) == 8
+    assert model.batches == [[1], [4]]
+
+
+async def test_a_queue_that_is_too_long_is_an_error(model: Model) -> None:
+    """One call more than may wait raises at once and says why; the others are served."""
+    worker = Worker(model, name="doubler", max_waiting=2)
+    tasks = call(worker, 0)
+    await model.has_begun()
+    tasks += call(worker, 1, 2)
+    await asyncio.sleep(0)
+    with pytest.raises(ModelError, match="doubler: 2 calls are waiting already; run fewer"):
+        await worker(3)
+    model.go.set()
+    assert [await task for task in tasks] == [0, 2, 4]
+
+
+async def test_who_walked_away_takes_no_place_in_the_queue(model: Model) -> None:
+    """Calls that were given up do not count as waiting."""
+    worker = Worker(model, name="doubler", max_waiting=2)
+    first, *given_up = call(worker, 0, 1, 2)
+    await model.has_begun()
+    for task in given_up:
+        task.cancel()
+    await asyncio.wait(given_up)
+    later = call(worker, 3, 4)
+    await asyncio.sleep(0)
+    model.go.set()
+    assert [await task for task in (first, *later)] == [0, 6, 8]
+
+
+async def test_too_few_results_are_an_error_and_nobody_waits_for_ever() -> None:
+    """Work that returns fewer results than items fails its batch; the worker goes on."""
+
+    def forgetful(items: Sequence[int]) -> Sequence[int]:
+        return [] if items == [1] else list(items)
+
+    worker = Worker(forgetful, name="forgetful")
+    tasks = call(worker, 1, 2)
+    await asyncio.wait(tasks, timeout=1.0)
+    outcomes = [str(task.exception() or task.result()) if task.done() else "?" for task in tasks]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert "?" not in outcomes
+    assert isinstance(tasks[0].exception(), ModelError)
+    assert tasks[1].result() == 2
+
+
+async def test_when_the_threads_are_shut_down_the_calls_are_cancelled(model: Model) -> None:
+    """Calls whose batch will never run, as at the end of the program, are cancelled."""
+    worker = Worker(model, name="doubler")
+    blocker = worker._threads.submit(model.go.wait, 10)
+    (task,) = call(worker, 1)
+    await asyncio.sleep(0)
+    worker._threads.shutdown(wait=False, cancel_futures=True)
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert model.batches == []
+    model.go.set()
+    blocker.result(10)
+
+
+def test_one_worker_serves_two_loops(model: Model) -> None:
+    """Two loops in two threads share one worker; each gets its own results."""
+    worker = Worker(model, name="doubler", max_batch=4)
+    results: dict[str, list[int]] = {}
+
+    def serve(name: str, items: Sequence[int]) -> None:
+        async def main() -> None:
+            tasks = call(worker, *items)
+            await asyncio.wait(tasks)
+            results[name] = [task.result() for task in tasks]
+
+        run_virtual(main)
+
+    loops = [
+        threading.Thread(target=serve, args=("first", range(10))),
+        threading.Thread(target=serve, args=("second", range(100, 110))),
+    ]
+    for loop in loops:
+        loop.start()
+    assert model.begun.wait(10)
+    model.go.set()
+    for loop in loops:
+        loop.join(10)
+    assert results == {
+        "first": [2 * n for n in range(10)],
+        "second": [2 * n for n in range(100, 110)],
+    }
+    assert model.threads == {"doubler_0"}
+
+
+def test_a_loop_that_is_gone_leaves_the_worker_usable(model: Model) -> None:
+    """One loop after the other may use the same worker."""
+    model.go.set()
+    worker = Worker(model, name="doubler")
+    for n in range(3):
+        assert run_virtual(lambda n=n: worker(n)) == 2 * n  # type: ignore[misc]
+
+
+# -- streams
+
+Emit = Callable[[Any], bool]
+
+
+async def test_what_a_thread_emits_is_streamed(threads: ThreadPoolExecutor) -> None:
+    """All that is emitted comes, in order; then the stream ends."""
+
+    def produce(emit: Emit) -> None:
+        assert not any(emit(n) for n in range(1000))
+
+    assert [item async for item in stream_from_thread(produce, threads)] == list(range(1000))
+
+
+async def test_items_come_while_the_thread_still_works(threads: ThreadPoolExecutor) -> None:
+    """The first item is there before the second has been made."""
+    go = threading.Event()
+
+    def produce(emit: Emit) -> None:
+        emit("first")
+        assert go.wait(10)
+        emit("second")
+
+    seen = []
+    async for item in stream_from_thread(produce, threads):
+        seen.append((item, go.is_set()))
+        go.set()
+    assert seen == [("first", False), ("second", True)]
+
+
+async def test_an_error_comes_after_all_that_was_emitted(threads: ThreadPoolExecutor) -> None:
+    """What the thread raises is raised, as itself, last."""
+
+    def produce(emit: Emit) -> None:
+        emit(1)
+        raise ValueError("broken")
+
+    seen: list[Any] = []
+
+    async def consume(items: AsyncIterator[Any]) -> None:
+        async for item in items:
+            seen.append(item)
+
+    with pytest.raises(ValueError, match="broken"):
+        await consume(stream_from_thread(produce, threads))
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_leaving_early_stops_the_producer(threads: ThreadPoolExecutor, fails: bool) -> None:
+    """Once nobody listens, `emit` says so; what the thread then raises bothers nobody."""
+    told: list[int] = []
+
+    def produce(emit: Emit) -> None:
+        for n in range(10_000_000):
+            if emit(n):
+                told.append(n)
+                break
+        if fails:
+            raise ValueError("too late")
+
+    items: Any = stream_from_thread(produce, threads)
+    async with aclosing(items):
+        async for item in items:
+            assert item == 0
+            break
+    await asyncio.get_running_loop().run_in_executor(threads, lambda: None)
+    await asyncio.sleep(0)
+    assert len(told) == 1
+
+
+async def test_a_cancelled_listener_stops_the_producer(threads: ThreadPoolExecutor) -> None:
+    """Cancelling who waits for the next item ends the work too."""
+    go, stopped = threading.Event(), threading.Event()
+
+    def produce(emit: Emit) -> None:
+        assert go.wait(10)
+        if emit(1):
+            stopped.set()
+
+    async def consume() -> None:
+        async for _ in stream_from_thread(produce, threads):
+            raise AssertionError
+
+    task = asyncio.create_task(consume())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    go.set()
+    await asyncio.to_thread(stopped.wait, 10)
+    assert stopped.is_set()
+    assert task.cancelled()

@@ -1,0 +1,807 @@
+"""The schedule of the agent's voice, with exact times.
+
+Audio here is at 1000 Hz, so a chunk of 20 ms has 20 frames, and each frame holds its own number:
+what leaves can be compared with what came, byte for byte.
+"""
+
+import struct
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vivace.audio import AudioFormat
+from vivace.machines.machine import Item, Job, JobDone, Output
+from vivace.machines.pacing import Pacer, PacerCounts, PacingRules, share_words
+from vivace.part import (
+    Audio,
+    Call,
+    Data,
+    Held,
+    Image,
+    Interrupted,
+    Part,
+    Playing,
+    Reset,
+    Response,
+    Resumed,
+    SpeechEnded,
+    SpeechStarted,
+    TurnComplete,
+)
+
+RATE = 1000
+quick = settings(max_examples=80, deadline=None)
+
+
+def pcm(start: int, frames: int) -> bytes:
+    return struct.pack(f"<{frames}H", *(n % 65_536 for n in range(start, start + frames)))
+
+
+def voice(ms: int, turn: int = 1, words: str = "", start: int = 0) -> Part:
+    """The agent's audio: one frame a millisecond."""
+    return Part(Audio(pcm(start, ms), AudioFormat(RATE), words), role="model", turn=turn)
+
+
+def complete(turn: int, reason: str = "done") -> Part:
+    return Part(TurnComplete(turn, reason), role="model", turn=turn)  # type: ignore[arg-type]
+
+
+class Bench:
+    """A pacer, woken exactly when it wants to be; what left, and when."""
+
+    def __init__(self, rules: PacingRules | None = None, zero: float = 0.0) -> None:
+        self.counts = PacerCounts()
+        self.pacer = Pacer(rules, zero=zero, counts=self.counts)
+        self.left: list[tuple[float, Part]] = []
+        self.news: list[dict[str, object]] = []
+
+    def feed(self, now: float, *items: Item) -> list[Part]:
+        """Let time pass until `now`, then feed; return what left at once."""
+        self.until(now)
+        before = len(self.left)
+        for item in items:
+            self.take(now, self.pacer.feed(item, now))
+        return [part for _, part in self.left[before:]]
+
+    def until(self, now: float) -> None:
+        """Tick at each deadline up to `now`."""
+        while (due := self.pacer.deadline()) is not None and due <= now:
+            outputs = self.pacer.tick(due)
+            assert outputs, "a tick at the deadline must bring something about"
+            self.take(due, outputs)
+
+    def take(self, now: float, outputs: list[Output]) -> None:
+        for output in outputs:
+            assert isinstance(output, Part)
+            if output.substream == "status":
+                assert isinstance(output.body, Data)
+                self.news.append(output.body.value)
+            else:
+                self.left.append((round(now, 6), output))
+
+    def end(self) -> None:
+        """Let time pass until nothing more comes."""
+        self.until(1e9)
+
+    @property
+    def times(self) -> list[float]:
+        """When each chunk left."""
+        return [now for now, part in self.left if isinstance(part.body, Audio)]
+
+    @property
+    def chunks(self) -> list[Part]:
+        return [part for _, part in self.left if isinstance(part.body, Audio)]
+
+    def sound(self, turn: int | None = None) -> bytes:
+        return b"".join(part.bytes for part in self.chunks if turn in (None, part.turn))
+
+    def when(self, part: Part) -> float:
+        """When this part left."""
+        [now] = [now for now, left in self.left if left == part]
+        return now
+
+
+def at(chunks: Sequence[Part]) -> list[float | None]:
+    return [chunk.at for chunk in chunks]
+
+
+# -- the schedule -----------------------------------------------------------------------------
+
+
+def test_chunks_leave_at_exact_times() -> None:
+    """The first chunk leaves at once, each other when the one before it has been played."""
+    bench = Bench()
+    assert len(bench.feed(5.0, voice(90))) == 1
+    bench.end()
+    assert bench.times == [5.0, 5.02, 5.04, 5.06, 5.08]
+    assert at(bench.chunks) == [5.0, 5.02, 5.04, 5.06, 5.08]
+    assert [len(chunk.bytes) for chunk in bench.chunks] == [40, 40, 40, 40, 20]
+    assert bench.sound() == pcm(0, 90)
+    assert bench.counts == PacerCounts(chunks_played=5)
+    assert bench.pacer.done()
+
+
+def test_media_time_counts_from_zero() -> None:
+    """`at` is the moment to be played, since the run began."""
+    bench = Bench(zero=100.0)
+    bench.feed(102.5, voice(40))
+    bench.end()
+    assert at(bench.chunks) == [2.5, 2.52]
+
+
+def test_the_first_chunk_leaves_whatever_the_clock_says() -> None:
+    """A clock below zero delays nothing."""
+    bench = Bench()
+    bench.feed(-50.0, voice(40))
+    bench.end()
+    assert bench.times == [-50.0, -49.98]
+
+
+def test_parts_join_without_a_gap() -> None:
+    """Audio that comes in time follows on the very sample, also when the queue ran empty."""
+    bench = Bench()
+    for now, start in ((0.0, 0), (0.015, 20), (0.04, 40), (0.041, 60)):
+        bench.feed(now, voice(20, start=start))
+    bench.end()
+    assert bench.times == [0.0, 0.02, 0.04, 0.06]
+    assert bench.sound() == pcm(0, 80)
+    assert bench.counts.buffer_underruns == 0
+
+
+def test_an_hour_does_not_drift() -> None:
+    """The 180,000th chunk leaves and plays exactly at 3599.98 s."""
+    bench = Bench(PacingRules(queue_s=1e9))
+    minute = Part(Audio(bytes(2 * 50 * 60), AudioFormat(50)), role="model", turn=1)
+    bench.feed(0.0, *[minute] * 60)
+    bench.end()
+    expected = [round(n * 0.02, 6) for n in range(180_000)]
+    assert bench.times == expected
+    assert at(bench.chunks) == expected
+
+
+def test_lead() -> None:
+    """A chunk may leave `lead_s` early; `at` is still when it is to be played."""
+    bench = Bench(PacingRules(lead_s=0.05))
+    bench.feed(1.0, voice(120))
+    bench.end()
+    assert at(bench.chunks) == [1.0, 1.02, 1.04, 1.06, 1.08, 1.1]
+    assert bench.times == [1.0, 1.0, 1.0, 1.01, 1.03, 1.05]
+
+
+def test_chunks_of_ones_own_size() -> None:
+    """Chunks have the length of the rules."""
+    bench = Bench(PacingRules(chunk_s=0.05))
+    bench.feed(0.0, voice(120))
+    bench.end()
+    assert bench.times == [0.0, 0.05, 0.1]
+
+
+def test_formats_may_change() -> None:
+    """Each part keeps its own format; only its length counts."""
+    bench = Bench()
+    other = Part(Audio(bytes(24_000 * 4 * 40 // 1000), AudioFormat(24_000, 2)), "model", turn=1)
+    bench.feed(0.0, voice(20), other, voice(20))
+    bench.end()
+    assert bench.times == [0.0, 0.02, 0.04, 0.06]
+    formats = [chunk.body.format for chunk in bench.chunks if isinstance(chunk.body, Audio)]
+    assert formats == [AudioFormat(RATE), *[AudioFormat(24_000, 2)] * 2, AudioFormat(RATE)]
+
+
+def test_fields_of_a_part_stay() -> None:
+    """Chunks keep role, turn and metadata of their part; only `at` is set."""
+    bench = Bench()
+    bench.feed(0.0, voice(40, turn=3).derive(metadata={"a": 1}, at=77.0))
+    bench.end()
+    assert [(c.role, c.turn, c.metadata, c.at) for c in bench.chunks] == [
+        ("model", 3, {"a": 1}, 0.0),
+        ("model", 3, {"a": 1}, 0.02),
+    ]
+
+
+def test_a_tick_is_never_wrong() -> None:
+    """Early and repeated ticks change nothing."""
+    bench = Bench()
+    bench.feed(0.0, voice(60))
+    for now in (0.0, 0.001, 0.019):
+        assert bench.pacer.tick(now) == []
+    bench.end()
+    assert bench.times == [0.0, 0.02, 0.04]
+    assert bench.pacer.tick(9.0) == []
+    assert bench.pacer.deadline() is None
+
+
+def test_audio_of_no_length_passes() -> None:
+    """An empty part leaves in its place, with its words."""
+    bench = Bench()
+    bench.feed(0.0, voice(20), voice(0, words="[laughs]"), voice(20))
+    bench.end()
+    assert [len(chunk.bytes) for chunk in bench.chunks] == [40, 0, 40]
+    assert bench.times == [0.0, 0.02, 0.02]
+
+
+@pytest.mark.parametrize("item", [Playing(1), object(), JobDone(Job(), 1)])
+def test_what_it_does_not_know_is_ignored(item: object) -> None:
+    """Other announcements and jobs come to nothing."""
+    assert Pacer().feed(item, 0.0) == []
+
+
+# -- what is not audio ------------------------------------------------------------------------
+
+
+def test_the_agents_parts_keep_their_place() -> None:
+    """Text, calls and images of the agent leave when the audio before them has left."""
+    bench = Bench()
+    text = Part("hello", role="model", turn=1)
+    call = Part.call("look", id="1", turn=1)
+    bench.feed(0.0, voice(60), text, voice(20), call, voice(20))
+    bench.end()
+    assert bench.when(text) == 0.04
+    assert bench.when(call) == 0.06
+    assert [type(part.body) for _, part in bench.left] == [
+        Audio,
+        Audio,
+        Audio,
+        str,
+        Audio,
+        Call,
+        Audio,
+    ]
+
+
+def test_the_users_parts_do_not_wait_for_the_agents_voice() -> None:
+    """What the user does is told at once, however much the agent still has to say."""
+    bench = Bench()
+    bench.feed(0.0, voice(1000))
+    for part in (Part(SpeechStarted(0.5), at=0.5), Part("stop"), Part(SpeechEnded(0.7), at=0.7)):
+        assert bench.feed(0.01, part) == [part]
+
+
+def test_what_the_user_says_stays_in_order() -> None:
+    """Where the user's own audio is paced too, the user's parts wait behind it."""
+    bench = Bench()
+    user = voice(40, turn=0).derive(role="user")
+    assert bench.feed(0.0, user, Part("after")) == bench.chunks
+    bench.end()
+    assert bench.when(Part("after")) == 0.02
+
+
+def test_turn_complete_leaves_when_its_last_chunk_has_been_played() -> None:
+    """Not when the chunk left, but when it is over."""
+    bench = Bench()
+    bench.feed(0.0, voice(50), complete(1))
+    bench.end()
+    assert bench.times == [0.0, 0.02, 0.04]
+    assert bench.when(complete(1)) == 0.05
+
+
+def test_turn_complete_that_comes_during_the_last_chunk() -> None:
+    """The model may be as slow as its voice: completion still waits for the last sound."""
+    bench = Bench()
+    bench.feed(0.0, voice(20))
+    assert bench.feed(0.005, complete(1)) == []
+    bench.end()
+    assert bench.when(complete(1)) == 0.02
+
+
+def test_turn_complete_does_not_lead() -> None:
+    """Chunks may leave early, but the reply is not over before it has been heard."""
+    bench = Bench(PacingRules(lead_s=0.2))
+    bench.feed(0.0, voice(100), complete(1))
+    bench.end()
+    assert bench.times == [0.0] * 5
+    assert bench.when(complete(1)) == 0.1
+    bench = Bench(PacingRules(lead_s=0.2))
+    bench.feed(0.0, voice(100))
+    bench.feed(0.01, complete(1))
+    bench.end()
+    assert bench.when(complete(1)) == 0.1
+
+
+def test_a_reply_without_sound_is_complete_at_once() -> None:
+    """Nothing is waited for."""
+    bench = Bench()
+    text = Part("hello", role="model", turn=1)
+    assert bench.feed(0.0, text, complete(1)) == [text, complete(1)]
+    assert bench.pacer.deadline() is None
+
+
+def test_a_late_end_of_an_old_reply_does_not_end_the_new_one() -> None:
+    """The new reply is still playing: its gaps are underruns, its own end is waited for."""
+    bench = Bench()
+    bench.feed(0.0, voice(40, turn=2))
+    bench.feed(0.01, complete(1))
+    bench.feed(0.1, voice(40, turn=2))
+    assert bench.counts.buffer_underruns == 1
+    bench.feed(0.11, complete(2))
+    bench.end()
+    assert bench.when(complete(2)) == 0.14
+
+
+# -- holding ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_held_and_resumed_at_the_sample(announced: bool) -> None:
+    """No chunk leaves while it is held; then it goes on with the very next sample."""
+    bench = Bench()
+    held: Item = Held(1) if announced else Part(Held(1))
+    resumed: Item = Resumed(1) if announced else Part(Resumed(1))
+    bench.feed(0.0, voice(100))
+    bench.feed(0.03, held)
+    assert bench.pacer.deadline() is None
+    assert not bench.pacer.done()
+    bench.feed(1.0, resumed)
+    bench.end()
+    assert bench.times == [0.0, 0.02, 1.0, 1.02, 1.04]
+    assert at(bench.chunks) == [0.0, 0.02, 1.0, 1.02, 1.04]
+    assert bench.sound() == pcm(0, 100)
+    assert bench.counts == PacerCounts(chunks_played=5, holds=1)
+
+
+def test_a_hold_shorter_than_a_chunk_is_not_heard() -> None:
+    """Held and resumed within one chunk, the schedule stands."""
+    bench = Bench()
+    bench.feed(0.0, voice(60))
+    bench.feed(0.005, Held(1))
+    bench.feed(0.015, Resumed(1))
+    bench.end()
+    assert bench.times == [0.0, 0.02, 0.04]
+
+
+def test_holding_twice_is_holding_once() -> None:
+    """A second Held or Resumed changes nothing, and is not counted."""
+    bench = Bench()
+    bench.feed(0.0, voice(40))
+    bench.feed(0.01, Resumed(1), Held(1), Held(1))
+    bench.feed(0.5, Resumed(1))
+    bench.feed(0.51, Resumed(1))
+    bench.end()
+    assert bench.times == [0.0, 0.5]
+    assert bench.counts.holds == 1
+
+
+def test_audio_that_comes_while_held_waits() -> None:
+    """It is neither lost nor played, and counts as no underrun."""
+    bench = Bench()
+    bench.feed(0.0, voice(20))
+    bench.feed(0.01, Held(1))
+    assert bench.feed(3.0, voice(20, start=20)) == []
+    bench.feed(4.0, Resumed(1))
+    bench.end()
+    assert bench.times == [0.0, 4.0]
+    assert bench.counts.buffer_underruns == 0
+
+
+def test_a_held_reply_is_not_over() -> None:
+    """Its completion waits until it has been resumed, also if only the end was left to play."""
+    for late in (False, True):
+        bench = Bench()
+        bench.feed(0.0, voice(20), *([] if late else [complete(1)]))
+        bench.feed(0.01, Held(1), *([complete(1)] if late else []))
+        bench.until(10.0)
+        assert len(bench.left) == 1
+        bench.feed(10.0, Resumed(1))
+        bench.end()
+        assert bench.when(complete(1)) == 10.0
+
+
+def test_a_hold_of_one_reply_does_not_hold_the_next() -> None:
+    """A reply that ends while held, without a sound, leaves the floor to the next: it is heard."""
+    bench = Bench()
+    bench.feed(0.0, Held(1))
+    bench.feed(0.1, complete(1))
+    assert bench.left == [(0.1, complete(1))]
+    bench.feed(5.0, voice(40, turn=2))
+    bench.end()
+    assert bench.times == [5.0, 5.02]
+
+
+# -- interruption -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signal", [Interrupted(1, "hel"), Reset(1)])
+@pytest.mark.parametrize("announced", [True, False])
+def test_nothing_stale_leaves_after_an_interruption(
+    signal: Interrupted | Reset, announced: bool
+) -> None:
+    """Three seconds are queued, the user speaks at 0.31 s: no chunk leaves after that moment."""
+    bench = Bench()
+    bench.feed(0.0, voice(3000), complete(1))
+    part = Part(signal)
+    assert bench.feed(0.31, signal if announced else part) == ([] if announced else [part])
+    bench.end()
+    assert bench.times[-1] == 0.3
+    assert len(bench.times) == 16
+    assert bench.news[-1] == {"event": "cut", "turn": 1, "seconds": 2.68}
+    assert bench.counts == PacerCounts(chunks_played=16, interruptions=1)
+    assert bench.pacer.done()
+
+
+def test_late_audio_of_a_cancelled_reply_is_refused() -> None:
+    """Audio, text, images and data of a void reply are refused by their number, and counted."""
+    bench = Bench()
+    bench.feed(0.0, voice(20, turn=2), Interrupted(2))
+    late = [
+        voice(20, turn=2),
+        voice(20, turn=1),
+        Part("x", role="model", turn=2),
+        Part(Data({"a": 1}), role="model", turn=2),
+        Part(Image(b"x"), role="model", turn=1),
+    ]
+    assert bench.feed(0.1, *late) == []
+    assert bench.counts.refused == 5
+    bench.feed(0.2, voice(20, turn=3))
+    assert bench.times == [0.0, 0.2]
+
+
+def test_the_next_reply_does_not_wait_for_what_was_cut() -> None:
+    """Its first chunk leaves at once, in the middle of the old one's last."""
+    bench = Bench()
+    bench.feed(0.0, voice(1000))
+    bench.feed(0.045, Interrupted(1))
+    bench.feed(0.05, voice(40, turn=2, start=500))
+    bench.end()
+    assert bench.times == [0.0, 0.02, 0.04, 0.05, 0.07]
+    assert bench.sound(2) == pcm(500, 40)
+
+
+def test_more_than_media_survives() -> None:
+    """Tool calls, responses and signals of an interrupted reply leave at once, in order."""
+    bench = Bench()
+    kept = [
+        Part.call("order", id="1", turn=1),
+        Part(Response("0", "look", 1), role="model", turn=1),
+        Part(SpeechEnded(1.0), role="model", turn=1),
+        complete(1, "interrupted"),
+    ]
+    bench.feed(0.0, voice(200), *kept, Part("lost", role="model", turn=1))
+    assert bench.feed(0.05, Interrupted(1)) == kept
+    assert bench.pacer.done()
+
+
+def test_an_interrupted_reply_is_not_told_to_be_done() -> None:
+    """Its own `done` and `failed` are void, before and after; only why it was cut is told."""
+    bench = Bench()
+    bench.feed(0.0, voice(200), complete(1))
+    bench.feed(0.05, Interrupted(1), complete(1, "interrupted"), complete(1), complete(1, "failed"))
+    bench.end()
+    assert [part for _, part in bench.left if not isinstance(part.body, Audio)] == [
+        complete(1, "interrupted")
+    ]
+
+
+def test_only_older_replies_are_cut() -> None:
+    """What belongs to a newer reply, or to none, stays queued and plays on."""
+    bench = Bench()
+    bench.feed(0.0, voice(40, turn=1), voice(40, turn=2, start=40), voice(40, turn=0, start=80))
+    bench.feed(0.01, Interrupted(1))
+    bench.end()
+    assert bench.sound(1) == pcm(0, 20)
+    assert bench.sound(2) == pcm(40, 40)
+    assert bench.sound(0) == pcm(80, 40)
+
+
+def test_an_interruption_of_nothing_is_not_counted() -> None:
+    """If nothing plays or waits, nothing was interrupted."""
+    bench = Bench()
+    bench.feed(0.0, Interrupted(1))
+    bench.feed(0.0, voice(20, turn=2), complete(2))
+    bench.feed(1.0, Interrupted(2))
+    assert bench.counts.interruptions == 0
+
+
+def test_a_reply_that_was_told_complete_late_is_over() -> None:
+    """Nothing is interrupted after the end, also if that end came during the last chunk."""
+    bench = Bench()
+    bench.feed(0.0, voice(20))
+    bench.feed(0.005, complete(1))
+    bench.feed(1.0, Interrupted(1))
+    assert bench.counts.interruptions == 0
+
+
+def test_an_interruption_is_counted_once() -> None:
+    """Telling it again, or to an older number, changes nothing."""
+    bench = Bench()
+    bench.feed(0.0, voice(100, turn=2))
+    bench.feed(0.01, Interrupted(2), Interrupted(2), Interrupted(1), Part(Interrupted(2)))
+    assert bench.counts.interruptions == 1
+
+
+def test_interrupted_while_held() -> None:
+    """The hold ends with its reply; the next one is heard."""
+    bench = Bench()
+    bench.feed(0.0, voice(100))
+    bench.feed(0.01, Held(1))
+    bench.feed(0.5, Interrupted(1))
+    bench.feed(1.0, voice(20, turn=2))
+    assert bench.times == [0.0, 1.0]
+
+
+def test_an_old_interruption_does_not_release_a_newer_hold() -> None:
+    """Reply 2 is held; that reply 1 is void does not make it sound."""
+    bench = Bench()
+    bench.feed(0.0, voice(100, turn=2))
+    bench.feed(0.01, Held(2))
+    bench.feed(0.5, Interrupted(1))
+    bench.until(9.0)
+    assert bench.times == [0.0]
+
+
+# -- slow models and slow consumers -----------------------------------------------------------
+
+
+def test_underruns_are_counted_exactly() -> None:
+    """Each gap within a reply counts once; audio in time, and pauses between replies, do not."""
+    bench = Bench()
+    bench.feed(0.0, voice(100))
+    bench.feed(0.1, voice(100))  # in the very moment
+    bench.feed(0.25, voice(50))  # 0.05 s late
+    bench.feed(0.29, voice(10))  # in time
+    bench.feed(0.5, voice(20), complete(1))  # late again
+    bench.feed(2.0, voice(20, turn=2))  # another reply
+    bench.end()
+    assert bench.counts.buffer_underruns == 2
+    assert [now for now in bench.times if now in (0.1, 0.25, 0.3, 0.5, 2.0)] == [
+        0.1,
+        0.25,
+        0.3,
+        0.5,
+        2.0,
+    ]
+
+
+def test_an_empty_part_fills_no_gap() -> None:
+    """A gap is counted once, also if an empty part comes in the middle of it."""
+    bench = Bench()
+    bench.feed(0.0, voice(20))
+    bench.feed(0.5, voice(0))
+    bench.feed(1.0, voice(20))
+    assert bench.counts.buffer_underruns == 1
+
+
+def test_a_small_underrun_starts_the_schedule_anew() -> None:
+    """Audio that is 5 ms late plays when it comes, and all after it keeps its distance."""
+    bench = Bench()
+    bench.feed(0.0, voice(20))
+    bench.feed(0.025, voice(60))
+    bench.end()
+    assert bench.times == [0.0, 0.025, 0.045, 0.065]
+    assert at(bench.chunks) == [0.0, 0.025, 0.045, 0.065]
+
+
+def test_a_hiccup_does_not_shift_the_schedule() -> None:
+    """Ticks that are up to 0.1 s late catch up: the times to be played stand."""
+    bench = Bench()
+    bench.feed(0.0, voice(200))
+    bench.take(0.09, bench.pacer.tick(0.09))
+    bench.end()
+    assert bench.times == [0.0, 0.09, 0.09, 0.09, 0.09, 0.1, 0.12, 0.14, 0.16, 0.18]
+    assert at(bench.chunks) == [round(n * 0.02, 6) for n in range(10)]
+    assert bench.counts.buffer_underruns == 0
+
+
+def test_a_slow_consumer_shifts_the_schedule() -> None:
+    """Ticks that come later start anew: nothing is lost, nothing leaves in a burst."""
+    bench = Bench()
+    bench.feed(0.0, voice(100))
+    bench.take(0.25, bench.pacer.tick(0.25))
+    bench.end()
+    assert bench.times == [0.0, 0.25, 0.27, 0.29, 0.31]
+    assert at(bench.chunks) == [0.0, 0.25, 0.27, 0.29, 0.31]
+    assert bench.sound() == pcm(0, 100)
+
+
+def test_a_consumer_twice_slower_than_real_time() -> None:
+    """With a tick every 40 ms the interruption still lets nothing stale out."""
+    bench = Bench()
+    bench.take(0.0, bench.pacer.feed(voice(3000), 0.0))
+    for step in range(1, 8):
+        bench.take(step * 0.04, bench.pacer.tick(step * 0.04))
+    left = len(bench.chunks)
+    bench.take(0.3, bench.pacer.feed(Interrupted(1), 0.3))
+    for step in range(8, 100):
+        bench.take(step * 0.04, bench.pacer.tick(step * 0.04))
+    assert len(bench.chunks) == left == 15
+
+
+def test_full_by_seconds() -> None:
+    """With more than `queue_s` waiting, the stream is left alone until some has left."""
+    bench = Bench(PacingRules(queue_s=1.0))
+    bench.feed(0.0, voice(1020))
+    assert not bench.pacer.full()  # one chunk has left
+    bench.feed(0.0, voice(20))
+    assert bench.pacer.full()
+    bench.until(0.02)
+    assert not bench.pacer.full()
+    bench.feed(0.03, voice(500), Interrupted(1))
+    assert not bench.pacer.full()
+
+
+def test_what_is_queued_and_cut_is_told() -> None:
+    """Status tells the seconds that came and the seconds that were cut, and adds up."""
+    bench = Bench(zero=10.0)
+    bench.feed(10.5, voice(100), voice(50))
+    bench.feed(10.53, Interrupted(1))
+    assert bench.news == [
+        {"event": "queued", "turn": 1, "seconds": 0.1},
+        {"event": "queued", "turn": 1, "seconds": 0.05},
+        {"event": "cut", "turn": 1, "seconds": 0.11},
+    ]
+
+
+def test_news_are_on_the_side_lane() -> None:
+    """They have the moment as `at`, and belong to no reply."""
+    [news, _] = Pacer(zero=10.0).feed(voice(20), 12.5)
+    assert isinstance(news, Part)
+    assert (news.substream, news.role, news.at, news.turn) == ("status", "model", 2.5, 0)
+
+
+def test_counts_are_shared() -> None:
+    """Pacers given the same counts add up in them."""
+    counts = PacerCounts()
+    for _ in range(2):
+        Pacer(counts=counts).feed(voice(20), 0.0)
+    assert counts.chunks_played == 2
+    assert Pacer().counts == PacerCounts()
+
+
+# -- words ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "count", "shares"),
+    [
+        ("", 3, ["", "", ""]),
+        ("hi", 1, ["hi"]),
+        ("hi", 3, ["", "hi", ""]),
+        ("one two", 2, ["one", " two"]),
+        (" one two ", 2, [" one", " two "]),
+        ("a bb ccc", 4, ["a", " bb", "", " ccc"]),
+        ("aaaa bbbb", 1, ["aaaa bbbb"]),
+        ("   ", 2, ["", "   "]),
+        ("word", 0, []),
+    ],
+)
+def test_words_go_where_their_middle_is(words: str, count: int, shares: list[str]) -> None:
+    """A word goes with the spaces before it; letters stand in for time."""
+    assert share_words(words, count) == shares
+
+
+@quick
+@given(st.text(" ab\n", max_size=60) | st.text(max_size=40), st.integers(1, 30))
+def test_shared_words_join_back(words: str, count: int) -> None:
+    """Joined, the shares are the words; no word is torn."""
+    shares = share_words(words, count)
+    assert len(shares) == count
+    assert "".join(shares) == words
+    pieces = [word for share in shares for word in share.split(" ") if word]
+    assert pieces == [word for word in words.split(" ") if word]
+
+
+# -- for all sequences ------------------------------------------------------------------------
+
+held_steps = st.lists(
+    st.tuples(
+        st.sampled_from(["voice", "hold", "resume", "tick"]),
+        st.integers(0, 300),
+        st.integers(0, 130),
+    ),
+    max_size=40,
+)
+
+
+@quick
+@given(held_steps, st.sampled_from([0.0, 0.05, 1.0]))
+def test_holding_loses_and_repeats_nothing(steps: list[tuple[str, int, int]], lead: float) -> None:
+    """Whatever is held and resumed, all sound leaves once, in order, never overlapping."""
+    bench = Bench(PacingRules(lead_s=lead))
+    now_ms, frames, held = 0, 0, False
+    words = ""
+    for kind, wait, length in steps:
+        now_ms += wait
+        before = len(bench.chunks)
+        bench.until(now_ms / 1000)
+        if held:
+            assert len(bench.chunks) == before
+        if kind == "voice":
+            said = f" w{frames} {'x' * (length % 7)}"
+            words += said
+            bench.feed(now_ms / 1000, voice(length, words=said, start=frames))
+            frames += length
+        elif kind != "tick":
+            held = kind == "hold"
+            bench.feed(now_ms / 1000, Held(1) if held else Resumed(1))
+    now_ms += 1000
+    bench.feed(now_ms / 1000, Resumed(1), complete(1))
+    bench.end()
+    assert bench.sound() == pcm(0, frames)
+    assert "".join(c.body.words for c in bench.chunks if isinstance(c.body, Audio)) == words
+    starts = [chunk.at for chunk in bench.chunks if chunk.at is not None]
+    ends = [chunk.at + chunk.seconds for chunk in bench.chunks if chunk.at is not None]
+    assert all(b >= a - 2e-6 for a, b in zip(ends, starts[1:], strict=False))
+    for now, chunk in zip(bench.times, bench.chunks, strict=True):
+        assert not chunk.seconds or now <= (chunk.at or 0.0), "never later than played"
+    assert bench.pacer.done()
+    if bench.chunks:
+        over_at, _ = bench.left[-1]
+        assert over_at >= round(ends[-1], 6) - 2e-6
+
+
+kinds = [
+    "voice", "voice", "voice", "text", "call", "signal", "image", "data", "complete", "user",
+    "interrupted", "reset", "held", "resumed", "wait",
+]  # fmt: skip
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(kinds),
+        st.integers(0, 4),  # which reply
+        st.integers(0, 150),  # ms, of waiting or of sound
+        st.booleans(),  # announced, or in the stream
+    ),
+    max_size=50,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps)
+def test_nothing_stale_ever_leaves(taken: list[tuple[str, int, int, bool]]) -> None:
+    """In any order of replies, interruptions, holds and late parts: no void media leaves, nothing
+    else is lost, and what was never interrupted is heard whole."""
+    bench = Bench()
+    now_ms = frames = void = 0
+    fed: dict[int, bytes] = {}
+    kept: list[Part] = []
+
+    def check(before: int) -> None:
+        for _, part in bench.left[before:]:
+            if 0 < part.turn <= void:
+                assert not isinstance(part.body, str | Audio | Data | Image)
+
+    for number, (kind, turn, ms, announced) in enumerate(taken):
+        before = len(bench.left)
+        item: Item
+        if kind == "wait":
+            now_ms += ms
+            bench.until(now_ms / 1000)
+            check(before)
+            continue
+        if kind in ("interrupted", "reset", "held", "resumed"):
+            make = {"interrupted": Interrupted, "reset": Reset, "held": Held, "resumed": Resumed}
+            signal = make[kind](turn)
+            if isinstance(signal, Interrupted | Reset):
+                void = max(void, turn)
+            item = signal if announced else Part(signal, metadata={"n": number})
+        elif kind == "voice":
+            item = voice(ms, turn, start=frames)
+            fed[turn] = fed.get(turn, b"") + (b"" if 0 < turn <= void else item.bytes)
+            frames += ms
+        elif kind == "user":
+            item = Part(SpeechStarted(float(number)))
+        else:
+            body = {
+                "text": "x",
+                "call": Call("1", "f"),
+                "signal": SpeechEnded(1.0),
+                "image": Image(b"x"),
+                "data": Data(1),
+                "complete": TurnComplete(turn, "interrupted"),
+            }[kind]
+            item = Part(body, "model", turn=turn, metadata={"n": number})  # type: ignore[arg-type]
+        if kind in ("call", "signal", "complete", "user"):
+            assert isinstance(item, Part)
+            kept.append(item)
+        bench.feed(now_ms / 1000, item)
+        check(before)
+    bench.feed(now_ms / 1000, *(Resumed(turn) for turn in range(5)))
+    bench.end()
+    assert bench.pacer.done()
+    left = [part for _, part in bench.left]
+    for role in ("user", "model"):
+        own = [part for part in kept if part.role == role]
+        assert [part for part in left if part in own] == own
+    for turn, sound in fed.items():
+        if turn == 0 or turn > void:
+            assert bench.sound(turn) == sound
+    assert bench.counts.chunks_played == len(bench.chunks)

@@ -1,0 +1,319 @@
+import asyncio
+from array import array
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from vivace.audio import AudioFormat
+from vivace.flow.clock import now
+from vivace.flow.processor import Processor, processor
+from vivace.flow.run import current_run
+from vivace.part import (
+    Audio,
+    Data,
+    Held,
+    Interrupted,
+    Part,
+    Played,
+    Playing,
+    Reset,
+    Resumed,
+    Signal,
+    SpeechStarted,
+    TurnComplete,
+)
+from vivace.processors.rate_limit import AudioRateLimiter
+from vivace.testing.script import play, timeline
+
+pytestmark = pytest.mark.virtual
+
+FORMAT = AudioFormat()
+NAMES: list[str] = []
+
+
+def say(name: str, seconds: float, turn: int = 1) -> Part:
+    """Audio of the agent whose every sample tells which one it is."""
+    if name not in NAMES:
+        NAMES.append(name)
+    pcm = array("h", [100 + NAMES.index(name)]).tobytes() * FORMAT.frames(seconds)
+    return Part(Audio(pcm, FORMAT), role="model", turn=turn)
+
+
+def interrupted(turn: int) -> Part:
+    return Part(Interrupted(turn), role="model")
+
+
+def name_of(part: Part) -> str:
+    match part.body:
+        case Audio(pcm=pcm):
+            return NAMES[array("h", pcm[:2])[0] - 100]
+        case str(text):
+            return text
+        case body:
+            return type(body).__name__.lower()
+
+
+def heard(seen: list[tuple[float, Part]]) -> list[tuple[float, str]]:
+    """When each sound began and each signal came, without status and what comes of being heard."""
+    out: list[tuple[float, str]] = []
+    for at, part in seen:
+        if part.substream or isinstance(part.body, Playing | Played):
+            continue
+        if not (out and isinstance(part.body, Audio) and out[-1][1] == name_of(part)):
+            out.append((at, name_of(part)))
+    return out
+
+
+def tell(signal: Signal) -> Part:
+    """A part on which `announcer` announces `signal`."""
+    return Part(signal, substream="announce")  # type: ignore[arg-type]
+
+
+@processor
+async def announcer(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+    """Announces signals as a live model does; passes everything else."""
+    async for part in stream:
+        if part.substream == "announce":
+            assert isinstance(part.body, Signal)
+            current_run().bus.announce(part.body)
+        else:
+            yield part
+
+
+async def listen(agent: Processor, script: list[tuple[float, Any]], pace: float) -> Any:
+    """As `play`, by a consumer who needs `pace` times as long as each sound lasts."""
+    seen = []
+    async with agent.run(timeline(script)) as parts:
+        async for part in parts:
+            seen.append((round(now(), 6), part))
+            await asyncio.sleep(part.seconds * pace)
+    return seen
+
+
+# -- natural speed
+
+
+@pytest.mark.virtual(seeds=50)
+async def test_late_audio_of_a_cancelled_reply_is_dropped() -> None:
+    """After an interruption, chunks of the old turn never leave."""
+    seen = await play(
+        AudioRateLimiter(),
+        [
+            (0.00, say("a", 0.3, turn=1)),
+            (0.00, say("b", 0.3, turn=1)),
+            (0.40, interrupted(turn=1)),
+            (0.45, say("late", 0.3, turn=1)),
+            (0.50, say("new", 0.2, turn=2)),
+        ],
+    )
+    assert heard(seen) == [(0.0, "a"), (0.3, "b"), (0.4, "interrupted"), (0.5, "new")]
+
+
+@pytest.mark.virtual(seeds=20)
+async def test_each_chunk_leaves_when_the_one_before_it_has_been_played() -> None:
+    """A second of sound given at once leaves as fifty chunks, each at its exact time."""
+    seen = await play(AudioRateLimiter(), [(0.0, say("a", 1.0))])
+    chunks = [(at, part.at, part.seconds) for at, part in seen if part.seconds]
+    assert chunks == [(n / 50, n / 50, 0.02) for n in range(50)]
+
+
+async def test_there_is_no_drift_in_ten_minutes() -> None:
+    """The chunk of the tenth minute leaves at its exact time too."""
+    script = [(float(n), say("a", 1.0)) for n in range(600)]
+    seen = await play(AudioRateLimiter(chunk_s=0.1), script)
+    assert [at for at, part in seen if part.seconds] == [n / 10 for n in range(6000)]
+
+
+async def test_audio_comes_out_whole() -> None:
+    """All samples come out, once and in order, with their words."""
+    pcm = array("h", range(8_000)).tobytes()
+    part = Part(Audio(pcm, FORMAT, "one two three"), role="model", turn=1)
+    seen = await play(AudioRateLimiter(), [(0.0, part)])
+    audio = [part.body for _, part in seen if isinstance(part.body, Audio)]
+    assert b"".join(body.pcm for body in audio) == pcm
+    assert "".join(body.words for body in audio) == "one two three"
+
+
+async def test_a_lead_lets_chunks_leave_earlier() -> None:
+    """With a lead of 0.1 s each chunk leaves so much earlier than it is to be played."""
+    seen = await play(AudioRateLimiter(chunk_s=0.1, lead_s=0.1), [(0.0, say("a", 0.5))])
+    assert [(at, part.at) for at, part in seen if part.seconds] == [
+        (0.0, 0.0),
+        (0.0, 0.1),
+        (0.1, 0.2),
+        (0.2, 0.3),
+        (0.3, 0.4),
+    ]
+
+
+async def test_the_end_of_a_reply_comes_when_its_last_sound_has_been_played() -> None:
+    """`TurnComplete` leaves at the very end of the last chunk."""
+    complete = Part(TurnComplete(1), role="model", turn=1)
+    seen = await play(AudioRateLimiter(), [(0.0, say("a", 0.3)), (0.0, complete)])
+    ends = [(at, type(part.body).__name__) for at, part in seen if isinstance(part.body, Signal)]
+    assert ends == [(0.0, "Playing"), (0.3, "TurnComplete")]
+
+
+async def test_the_users_signals_do_not_wait() -> None:
+    """What the user does passes at once, while the agent still speaks; its own text waits."""
+    script = [
+        (0.0, say("a", 1.0)),
+        (0.1, Part("and text", role="model", turn=1)),
+        (0.2, Part(SpeechStarted(0.2))),
+    ]
+    seen = await play(AudioRateLimiter(), script)
+    assert [it for it in heard(seen) if it[1] != "a"] == [
+        (0.2, "speechstarted"),
+        (0.98, "and text"),
+    ]
+
+
+# -- held and resumed
+
+
+@pytest.mark.parametrize("announced", [False, True])
+@pytest.mark.virtual(seeds=20)
+async def test_held_audio_goes_on_at_the_very_sample(announced: bool) -> None:
+    """While held nothing leaves; resumed, nothing is missing and nothing comes twice."""
+    pcm = array("h", range(16_000)).tobytes()
+    make = tell if announced else Part
+    seen = await play(
+        announcer + AudioRateLimiter(),
+        [
+            (0.0, Part(Audio(pcm, FORMAT), role="model", turn=1)),
+            (0.31, make(Held(1))),
+            (0.75, make(Resumed(1))),
+        ],
+    )
+    chunks = [(at, part.bytes) for at, part in seen if part.seconds]
+    assert b"".join(chunk for _, chunk in chunks) == pcm
+    assert not [at for at, _ in chunks if 0.31 < at < 0.75]
+    assert [at for at, _ in chunks][15:17] == [0.3, 0.75]
+
+
+# -- a slow consumer
+
+
+@pytest.mark.parametrize("announced", [False, True], ids=["in the stream", "announced"])
+@pytest.mark.virtual(seeds=50)
+async def test_a_slow_consumer_gets_nothing_stale(announced: bool) -> None:
+    """Who takes twice as long as the sound lasts gets none of it after the interruption."""
+    make = tell if announced else Part
+    seen = await listen(
+        announcer + AudioRateLimiter(),
+        [
+            (0.0, say("old", 1.0, turn=1)),
+            (0.41, make(Interrupted(1))),
+            (0.45, say("late", 0.3, turn=1)),
+            (1.0, say("new", 0.1, turn=2)),
+        ],
+        pace=2.0,
+    )
+    stale = [at for at, part in seen if part.seconds and part.turn == 1]
+    assert max(stale) <= 0.41
+    assert heard(seen)[:1] == [(0.0, "old")]
+    assert [name for _, name in heard(seen)] == ["old", "interrupted", "new"]
+
+
+@pytest.mark.virtual(seeds=20)
+async def test_a_slow_consumer_slows_the_sound() -> None:
+    """Sound waits for the consumer; it does not pile up: four chunks are the most."""
+    limiter = AudioRateLimiter(chunk_s=0.1)
+    async with limiter.run([say("a", 10.0)]) as parts:
+        first = [await anext(parts) for _ in range(3)]
+        assert [type(part.body) for part in first].count(Audio) >= 1
+        await asyncio.sleep(5.0)
+        taken = [type(part.body) for part in first].count(Audio)
+        assert limiter.chunks_played == taken + 1 + 1 + 2
+
+
+@pytest.mark.virtual(seeds=20)
+async def test_a_stage_behind_the_limiter_hands_on_nothing_stale() -> None:
+    """A chunk that a slow later stage has in hand is refused after the interruption."""
+
+    @processor
+    async def slow(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            await asyncio.sleep(part.seconds * 2)
+            yield part
+
+    seen = await play(
+        announcer + AudioRateLimiter(chunk_s=0.1) + slow,
+        [(0.0, say("old", 2.0)), (0.65, tell(Interrupted(1))), (2.0, say("new", 0.1, turn=2))],
+    )
+    assert [name for _, name in heard(seen)] == ["old", "interrupted", "new"]
+
+
+# -- interruptions
+
+
+@pytest.mark.parametrize("signal", [Interrupted(1), Reset(1)])
+@pytest.mark.virtual(seeds=50)
+async def test_an_announced_interruption_silences_at_once(signal: Interrupted | Reset) -> None:
+    """Nothing stands in a queue: 3 s of speech stop at the chunk in which the user speaks."""
+    seen = await play(
+        announcer + AudioRateLimiter(),
+        [(0.0, say("a", 3.0)), (0.31, tell(signal)), (0.5, say("b", 0.1, turn=2))],
+    )
+    assert heard(seen) == [(0.0, "a"), (0.31, type(signal).__name__.lower()), (0.5, "b")]
+    assert max(at for at, part in seen if part.turn == 1 and part.seconds) == 0.3
+
+
+async def test_tool_traffic_survives_an_interruption() -> None:
+    """A call among the sound that was cut comes out all the same."""
+    call = Part.call("order", id="1", turn=1)
+    seen = await play(
+        announcer + AudioRateLimiter(),
+        [(0.0, say("a", 1.0)), (0.0, call), (0.0, say("b", 1.0)), (0.3, tell(Interrupted(1)))],
+    )
+    assert [it for it in heard(seen) if it[0] >= 0.3] == [(0.3, "interrupted"), (0.3, "call")]
+
+
+async def test_what_is_queued_and_cut_is_told_aside() -> None:
+    """On `status` come the seconds that were queued, and those that were cut."""
+    seen = await play(
+        announcer + AudioRateLimiter(), [(0.0, say("a", 1.0)), (0.31, tell(Interrupted(1)))]
+    )
+    news = [(at, part.body.value) for at, part in seen if isinstance(part.body, Data)]
+    assert news == [
+        (0.0, {"event": "queued", "turn": 1, "seconds": 1.0}),
+        (0.31, {"event": "cut", "turn": 1, "seconds": 0.68}),
+    ]
+
+
+# -- backpressure and counts
+
+
+@pytest.mark.virtual(seeds=20)
+async def test_what_is_upstream_waits_when_enough_is_queued() -> None:
+    """With 2 s allowed to wait, the stream is left alone until less is queued."""
+    pulled: list[float] = []
+
+    async def source() -> AsyncIterator[Part]:
+        for _ in range(6):
+            pulled.append(round(now(), 6))
+            yield say("a", 1.0)
+
+    await play_all(AudioRateLimiter(queue_s=2.0), source())
+    assert pulled == [0.0, 0.0, 0.0, 0.98, 1.98, 2.98]
+
+
+async def play_all(agent: Processor, source: AsyncIterator[Part]) -> None:
+    async with agent.run(source) as parts:
+        async for _ in parts:
+            pass
+
+
+async def test_counts_are_summed_over_runs() -> None:
+    """Chunks, interruptions and gaps are counted over all runs of one limiter."""
+    limiter = AudioRateLimiter(chunk_s=0.1)
+    assert (limiter.chunks_played, limiter.interruptions, limiter.buffer_underruns) == (0, 0, 0)
+    for _ in range(2):
+        await play(
+            announcer + limiter,
+            [(0.0, say("a", 0.2)), (0.5, say("a", 1.0)), (1.05, tell(Interrupted(1)))],
+        )
+    assert limiter.chunks_played == 2 * (2 + 6)
+    assert limiter.interruptions == 2
+    assert limiter.buffer_underruns == 2
