@@ -8,8 +8,8 @@ SPEECH := examples/speech
 
 demo: $(VENV)/.local
 	$(BIN)/vivace talk --out demo-out \
-	    $(SPEECH)/something.wav $(SPEECH)/librivox_0870.wav $(SPEECH)/librivox_0880.wav@2 \
-	    $(SPEECH)/goforward.wav $(SPEECH)/cough.wav@1.5
+	    $(SPEECH)/something.wav $(SPEECH)/goforward.wav $(SPEECH)/cough.wav@1.5 \
+	    $(SPEECH)/librivox_0890.wav $(SPEECH)/librivox_0880.wav@2.5
 
 # The quick half: format, lint, types, fast tests (layers and examples among them).
 check: $(VENV)/.dev

@@ -592,6 +592,17 @@ async def test_cancelling_one_who_waits_for_room_wakes_the_next() -> None:
     await second
 
 
+async def test_who_waits_for_room_may_leave() -> None:
+    """A task that gives up waiting for room is forgotten."""
+    channel = Channel[int](1)
+    await channel.send(1)
+    waiter = start(channel.wait_for_room())
+    await settle()
+    await cancel(waiter)
+    assert waiter.cancelled()
+    assert await channel.receive() == 1
+
+
 # -- the end
 
 
@@ -632,6 +643,7 @@ async def test_an_error_comes_after_what_waits_and_once() -> None:
     await channel.send("a")
     error = ValueError("broken")
     channel.close(error)
+    assert channel.error is error
     assert await channel.receive() == "a"
     with pytest.raises(ValueError, match="broken") as caught:
         await channel.receive()
@@ -782,7 +794,7 @@ STEPS = st.one_of(
     limit=st.sampled_from([0.5, 1.0, 2.0, math.inf]),
     steps=st.lists(STEPS, max_size=25),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_a_channel_does_what_its_model_does(
     full: Full, capacity: int, limit: float, steps: list[tuple[str, Any, Any]]
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vivace.audio import AudioFormat
+from vivace.errors import StageError
 from vivace.flow.clock import now, sleep_until
 from vivace.flow.drive import Do, Shell, drive
 from vivace.flow.processor import Processor, processor
@@ -272,7 +273,7 @@ class Metronome(Machine):
 
 @pytest.mark.virtual(seeds=20)
 async def test_ticks_do_not_drift() -> None:
-    """Ten thousand ticks of 0.1 s are each at their exact time."""
+    """A thousand ticks of 0.1 s are each at their exact time."""
     machine = Metronome(1000)
     seen = await watch(Driven(machine), ["go"])
     assert machine.ticks == [at for at, _ in seen] == [round(n * 0.1, 9) for n in range(1000)]
@@ -545,11 +546,10 @@ async def test_cleanup_waits_for_cancelled_jobs_within_a_bound() -> None:
     assert ends == [(0.0, "quick begins"), (1.25, "slow begins"), (2.5, "last begins")]
 
 
-async def test_a_job_without_anyone_to_do_it_has_failed() -> None:
-    """A machine with jobs needs a `do`; without one each job fails and says so."""
-    machine = Told(part=starts(Work("a")), other=tells)
-    ((_, said),) = await watch(Driven(machine), ["go"])
-    assert said == "failed: Told wants a Work done, and has no `do`"
+async def test_a_job_without_anyone_to_do_it_is_an_error() -> None:
+    """A machine with jobs needs a `do`; without one the run fails and says so."""
+    with pytest.raises(StageError, match="Told wants a Work done, and has no `do`"):
+        await watch(Driven(Told(part=starts(Work("a")))), ["go"])
 
 
 @pytest.mark.virtual(seeds=20)
@@ -635,6 +635,13 @@ async def test_a_machine_that_raises_ends_the_run(where: str) -> None:
     assert error is not None
     assert error.__notes__ == ["in agent[0].driven" if where == "other" else "in driven"]
     assert seen[:1] == ([] if where == "part" else ["a"])
+
+
+async def test_an_output_of_no_known_kind_is_an_error() -> None:
+    """A machine that returns a bare signal, say, is told so; nothing is dropped silently."""
+    machine = Told(part=lambda *_: [Held(1)])
+    with pytest.raises((AssertionError, StageError, TypeError), match="Held"):
+        await watch(Driven(machine), ["a"])
 
 
 async def test_a_machine_that_raised_is_left_alone() -> None:

@@ -207,7 +207,7 @@ ENDS = [
 
 @each_agent
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
-@pytest.mark.virtual(seeds=10)
+@pytest.mark.virtual(seeds=6)
 async def test_however_a_run_ends_nothing_is_left(
     agent: Processor, end: Callable[[Processor, list[str]], Awaitable[None]]
 ) -> None:
@@ -563,6 +563,46 @@ async def test_a_stage_may_stop_reading() -> None:
     assert log[-1] == "closed"
 
 
+async def test_a_stage_may_be_any_async_iterator() -> None:
+    """A `call` that gives an iterator of its own instead of a generator is a stage too."""
+
+    class Letters(AsyncIterator[Part]):
+        def __init__(self) -> None:
+            self.left = list("cba")
+
+        async def __anext__(self) -> Part:
+            if not self.left:
+                raise StopAsyncIteration
+            return Part(self.left.pop())
+
+    class Stage(Processor):
+        def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+            return Letters()
+
+    assert [part.text async for part in (Stage() + copy)(None)] == ["a", "b", "c"]
+
+
+async def test_a_stream_that_a_foreign_task_reads_does_not_keep_the_run() -> None:
+    """A task of the user's own that still reads a stream is not waited for."""
+    log: list[str] = []
+    tasks: list[asyncio.Task[Part]] = []
+
+    @processor
+    async def delegates(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        tasks.append(asyncio.create_task(anext(stream)))  # type: ignore[arg-type]
+        yield Part("a")
+        await asyncio.sleep(1000.0)
+
+    parts = delegates(numbers(log, every_s=100.0))
+    await anext(parts)
+    await asyncio.sleep(1.0)
+    await parts.aclose()
+    assert now() <= 1.0 + BOUND_S
+    tasks[0].cancel()
+    await asyncio.wait(tasks)
+    assert log == ["closed"]
+
+
 # -- side lanes
 
 
@@ -659,6 +699,20 @@ async def test_a_talkative_stage_has_to_wait() -> None:
         await asyncio.sleep(1.0)
         assert len(said) == 1 + 64 + 1
         assert [(await anext(parts)).text for _ in range(999)] == [str(n) for n in range(1, 1000)]
+
+
+async def test_what_is_said_aside_after_the_end_is_dropped() -> None:
+    """A part of a side lane that comes when the caller has left reaches nobody."""
+    run: list[Run] = []
+
+    @processor
+    async def stage(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        run.append(current_run())
+        yield Part("a")
+
+    assert [part.text async for part in stage(None)] == ["a"]
+    run[0].say(Part("late", substream="status"))
+    assert run[0].side.empty()
 
 
 async def test_nobody_talks_to_a_caller_who_has_left() -> None:

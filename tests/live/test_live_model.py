@@ -70,7 +70,7 @@ async def test_a_system_part_leads_every_prompt() -> None:
     """A system part is pinned to the front of the prompt."""
     script = [(0.0, Part("hi")), (0.0, Part("be brief", role="system"))]
     seen = await play(LiveModelProcessor(Scripted(["ok"])), script)
-    asked = [p.body.value for _, p in seen if isinstance(p.body, Data)][0]
+    asked = next(p.body.value for _, p in seen if isinstance(p.body, Data))
     assert asked["prompt"][0] == {"role": "system", "text": "be brief"}
 
 

@@ -71,7 +71,7 @@ async def test_the_end_of_the_stream_ends_the_turn() -> None:
 
 
 @pytest.mark.parametrize("transcribe", [True, False])
-@pytest.mark.virtual(seeds=20)
+@pytest.mark.virtual(seeds=4)
 async def test_the_whole_ear(transcribe: bool) -> None:
     """With and without a transcriber each of two turns ends once; its text comes just before."""
     caller = Caller([(0.5, 1.0, "hello there"), (4.0, 4.5, "good bye")], until=8.0)

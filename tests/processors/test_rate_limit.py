@@ -152,7 +152,7 @@ async def test_the_end_of_a_reply_comes_when_its_last_sound_has_been_played() ->
     complete = Part(TurnComplete(1), role="model", turn=1)
     seen = await play(AudioRateLimiter(), [(0.0, say("a", 0.3)), (0.0, complete)])
     ends = [(at, type(part.body).__name__) for at, part in seen if isinstance(part.body, Signal)]
-    assert ends == [(0.0, "Playing"), (0.3, "TurnComplete")]
+    assert ends == [(0.0, "Playing"), (0.3, "TurnComplete"), (0.3, "Played")]
 
 
 async def test_the_users_signals_do_not_wait() -> None:
@@ -249,7 +249,7 @@ async def test_a_stage_behind_the_limiter_hands_on_nothing_stale() -> None:
 
 
 @pytest.mark.parametrize("signal", [Interrupted(1), Reset(1)])
-@pytest.mark.virtual(seeds=50)
+@pytest.mark.virtual(seeds=20)
 async def test_an_announced_interruption_silences_at_once(signal: Interrupted | Reset) -> None:
     """Nothing stands in a queue: 3 s of speech stop at the chunk in which the user speaks."""
     seen = await play(

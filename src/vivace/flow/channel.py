@@ -119,10 +119,16 @@ class Channel(Generic[T]):
         self._sent += 1
         self._wake_receiver()
 
-    def has_room(self, *, media: bool = False) -> bool:
-        """True if something that weighs nothing, or the least of media, would go in at once."""
-        full = len(self._items) >= self._capacity or (media and self._weight >= self._limit)
-        return not full and not self._senders
+    def has_room(self) -> bool:
+        """True if something that weighs nothing would go in at once."""
+        return len(self._items) < self._capacity and not self._senders
+
+    def has_room_for_media(self) -> bool:
+        """True if fewer seconds of media wait than may."""
+        return self._weight < self._limit
+
+    def __len__(self) -> int:
+        return self._waiting()
 
     async def wait_for_room(self) -> None:
         """Return when `has_room`, or when the channel is closed."""
@@ -199,7 +205,9 @@ class Channel(Generic[T]):
     async def __anext__(self) -> T:
         try:
             return await self.receive()
-        except Closed:
+        except Closed as closed:
+            if closed is self._error:
+                raise  # what it was closed with, not the end
             raise StopAsyncIteration from None
 
     # -- the middle ---------------------------------------------------------------------------
@@ -318,7 +326,7 @@ class Channel(Generic[T]):
         except asyncio.CancelledError:
             if waiter in self._receivers:
                 self._receivers.remove(waiter)
-            else:  # it was promised an item, and will not take it: the next one may
+            elif not waiter.cancelled():  # promised an item that it will not take: the next one may
                 self._woken -= 1
                 if self._waiting() > self._woken:
                     self._wake_receiver()

@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Protocol, TypeAlias
 
+import msgspec
+
 from vivace.errors import StageError
 from vivace.flow.bus import Bus
 from vivace.flow.channel import Channel
@@ -65,17 +67,28 @@ def drive(
     *,
     capacity: int = 16,
     media_s: float = 2.0,
+    read_ahead: int | None = None,
     read_on: bool = False,
 ) -> AsyncIterator[Part]:
     """Run `machine` over `stream`; for use as (the last line of) a processor's `call`.
 
     do: does the machine's jobs, any number at once; the machine decides how many.
-    capacity: parts that may wait for whoever reads this stage. media_s: seconds of audio likewise.
+    capacity: parts that may wait for whoever reads this stage before time stops for the machine.
+    media_s: seconds of audio likewise. read_ahead: parts that may wait before the stream is left
+        alone; `capacity` unless given.
     read_on: read the stream also while so much audio waits, for a machine whose audio is made by
         its jobs, and which must hear the user meanwhile.
     """
+    run = current_run()
+    run.own(stream, f"the input of {type(machine).__name__}")
     outbox = Channel[Part](capacity, seconds=media_s, weigh=_seconds)
-    return _drive(stream, _Shell(current_run(), machine, do, outbox, read_on))
+    limits = _Limits(read_ahead or capacity, read_on)
+    return _drive(stream, _Shell(run, machine, do, outbox, limits))
+
+
+class _Limits(msgspec.Struct, frozen=True):
+    read_ahead: int
+    read_on: bool
 
 
 async def _drive(stream: AsyncIterator[Part], shell: _Shell) -> AsyncIterator[Part]:
@@ -94,7 +107,7 @@ def _seconds(part: Part) -> float:
 
 class _Shell:
     def __init__(
-        self, run: Run, machine: Machine, do: Do | None, outbox: Channel[Part], read_on: bool
+        self, run: Run, machine: Machine, do: Do | None, outbox: Channel[Part], limits: _Limits
     ) -> None:
         self.bus = run.bus
         self.outbox = outbox
@@ -102,7 +115,7 @@ class _Shell:
         self._machine = machine
         self._name = type(machine).__name__
         self._do = do
-        self._read_on = read_on
+        self._limits = limits
         self._outputs: deque[Output] = deque()
         self._acting = False
         self._over = False  # stopped or failed: the machine is left alone
@@ -144,6 +157,7 @@ class _Shell:
                 while not self._over and not self._may_read():
                     self._ready.clear()
                     await self._ready.wait()
+                await self._run.side.wait_for_room()
                 if self._over:
                     return
             self._input_ended = True
@@ -180,8 +194,8 @@ class _Shell:
     def _may_read(self) -> bool:
         return (
             not self._machine.full()
-            and self.outbox.has_room(media=not self._read_on)
-            and self._run.side.has_room()
+            and len(self.outbox) < self._limits.read_ahead
+            and (self._limits.read_on or self.outbox.has_room_for_media())
         )
 
     # -- doing what it says -------------------------------------------------------------------
@@ -210,6 +224,8 @@ class _Shell:
                 self._cancel(output.job)
             case Job():
                 self._begin(output)
+            case _:
+                raise StageError(f"{self._name} wants {output!r} done; see machines/machine.py")
 
     def _send(self, part: Part) -> None:
         if part.substream and is_side_lane(part.substream):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import aclosing
 from typing import Any
 
 from vivace.errors import StageError
@@ -130,10 +129,13 @@ class _PartFunction(Processor):
                 continue
             if isinstance(result, Part | str):
                 yield Part.of(result)
-            elif isinstance(result, AsyncGenerator):
-                async with aclosing(result):
+            elif isinstance(result, AsyncIterator):
+                try:
                     async for each in result:
                         yield Part.of(each)
+                finally:
+                    if isinstance(result, AsyncGenerator | Stream):
+                        await result.aclose()
             else:
                 for each in result:
                     yield Part.of(each)

@@ -7,6 +7,7 @@ straight to the output, and closing everything within a bound however the run en
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextvars import ContextVar, copy_context
 from typing import Any, Protocol
@@ -59,8 +60,8 @@ class Run:
         self.bus.register(self.output)
         self.scope = Scope(self.fail)
         self.loop = asyncio.get_running_loop()
-        self._opened: list[tuple[str, AsyncGenerator[Part, None]]] = []
-        self._closings: list[tuple[str, Coroutine[Any, Any, None]]] = []
+        self._opened: list[tuple[str, Any]] = []
+        self.late: deque[Part] = deque()  # what was announced of the last parts
         self.closing = False
         self._stage = stage
         self._source = SourceReader(source)
@@ -75,11 +76,15 @@ class Run:
 
     def boundary(self, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
         """`stream` as the next stage sees it: side lanes taken out, failures told by `path`."""
-        if isinstance(stream, AsyncGenerator):
-            self._opened.append((path, stream))
+        self.own(stream, path)
         passed = self._pass(stream, path)
         self._opened.append((path, passed))
         return passed
+
+    def own(self, stream: AsyncIterator[Part], path: str) -> None:
+        """Close `stream` when the run ends, if it can be closed."""
+        if isinstance(stream, AsyncGenerator) and all(it is not stream for _, it in self._opened):
+            self._opened.append((path, stream))
 
     def say(self, part: Part) -> None:
         """Send a part of a side lane straight to the consumer, though `side` be full.
@@ -120,11 +125,16 @@ class Run:
         until = now() + STOP_WITHIN_S
         complaints = await self.scope.halt(STOP_WITHIN_S / 2)
         half = now() + (until - now()) / 2
-        running, closings = self._sort_out(), list[asyncio.Task[None]]()
-        for path, coro in self._closings:
-            closings.append(self.loop.create_task(coro, name=f"closing {path}"))
-            # In order while there is time. After that all begin to close, whatever the others do.
-            await asyncio.wait([closings[-1]], timeout=max(0.0, half - now()))
+        opened, self._opened = self._opened, []
+        running = [(path, stream) for path, stream in opened if stream.ag_running]
+        closings: list[asyncio.Task[None]] = []
+        for path, stream in opened[::-1]:
+            if not stream.ag_running:
+                closings.append(self.loop.create_task(stream.aclose(), name=f"closing {path}"))
+                # In order while there is time; after that all begin, whatever the others do.
+                await asyncio.wait(closings[-1:], timeout=max(0.0, half - now()))
+        closings.append(self.loop.create_task(self._source.close_unread(), name="closing source"))
+        await asyncio.wait(closings[-1:], timeout=max(0.0, half - now()))
         slow = {closing for closing in closings if not closing.done()}
         left = await halt(slow, max(0.0, until - now()))
         for closing in slow:
@@ -138,14 +148,6 @@ class Run:
         complain(complaints | left)
         if errors:
             raise errors[0]
-
-    def _sort_out(self) -> list[tuple[str, Any]]:
-        """Set out what can be closed, the last one first and then the source; return the rest."""
-        opened: list[tuple[str, Any]] = self._opened[::-1]
-        self._opened = []
-        idle = [(path, stream.aclose()) for path, stream in opened if not stream.ag_running]
-        self._closings = [*idle, ("source", self._source.close_unread())]
-        return [(path, stream) for path, stream in opened[::-1] if stream.ag_running]
 
     def _close_later(self, stuck: set[asyncio.Task[Any]], running: list[tuple[str, Any]]) -> None:
         """Should the tasks that were left behind ever end, close what they kept from it."""
@@ -162,12 +164,13 @@ class Run:
         try:
             self.output.send_urgent(part)
         except Closed:
-            return  # the consumer has left; there is nobody to tell
+            if not self.closing:  # else the consumer has left, and there is nobody to tell
+                self.late.append(part)
 
     async def _run(self) -> None:
         source: AsyncIterator[Part] = self._source.read()
         if self._parent is not None:
-            self._opened.append(("source", source))  # type: ignore[arg-type]
+            self._opened.append(("source", source))
             source = _pulled_by(self._parent, source)
         try:
             out = self._stage.open(self, self.boundary(source, "source"), self._stage.name)
@@ -238,6 +241,8 @@ class Stream(AsyncIterator[Part]):
         try:
             part = await run.output.receive()
         except Closed as closed:
+            if run.late and closed is not run.output.error:
+                return run.late.popleft()
             await self.aclose()
             if closed is run.output.error:
                 raise  # a stage's own, not the end of the output

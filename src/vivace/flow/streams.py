@@ -39,7 +39,7 @@ class SourceReader:
         return self._read_all(iter(source))
 
     async def close_unread(self) -> None:
-        """Close the source if reading has not begun; else the reader does."""
+        """Close the source if reading has not begun; else its reader does."""
         if not self._begun:
             self._begun = True
             await _close(self._source)
@@ -51,7 +51,9 @@ class SourceReader:
             async for value in iterator:
                 yield value if isinstance(value, Part) else Part.of(value)
         finally:
-            await _close(iterator if hasattr(iterator, "aclose") else source)
+            await _close(iterator)
+            if iterator is not source:
+                await _close(source)
 
     async def _read_all(self, values: Iterator[Any]) -> AsyncIterator[Part]:
         self._begun = True

@@ -213,8 +213,8 @@ class Conversation(Machine):
             case Playing(turn=turn):
                 latency = self._latency(turn, now)
                 return [*self._happened(Event.AUDIBLE, now, turn), *latency]
-            case Played(turn=turn):
-                return self._played(turn, now)
+            case Played(turn=turn, reason=reason):
+                return self._played(turn, reason, now)
             case Reset():
                 return self._reset(now)
             case _:
@@ -245,12 +245,12 @@ class Conversation(Machine):
         self._dismissed_at = now
         return [self._status("dismissed", now, text=text)]
 
-    def _played(self, turn: int, now: float) -> list[Output]:
+    def _played(self, turn: int, reason: TurnReason, now: float) -> list[Output]:
         if turn != self._floor.turn or not self._floor.replying:
             return []
         self._remember_reply(turn, now, interrupted=False)
         self._reply = None
-        if now - self._dismissed_at <= _ANSWERED_S:
+        if reason == "done" and now - self._dismissed_at <= _ANSWERED_S:
             self._said, self._dismissed = self._dismissed + self._said, []
             self._dismissed_at = -math.inf
             self._owed |= bool(self._said)

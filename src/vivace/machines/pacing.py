@@ -13,7 +13,7 @@ import msgspec
 
 from vivace.audio import slice_pcm
 from vivace.machines.fence import is_stale
-from vivace.machines.machine import Item, Machine, Output
+from vivace.machines.machine import Announce, Item, Machine, Output
 from vivace.part import Audio, Body, Data, Held, Interrupted, Part, Reset, Resumed, TurnComplete
 
 __all__ = ["Pacer", "PacerCounts", "PacingRules", "share_words"]
@@ -77,7 +77,8 @@ class Pacer(Machine):
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
             case Part(body=Interrupted() | Reset() | Held() | Resumed() as signal):
-                return [*self._control(signal, now), item, *self.tick(now)]
+                # Told to all, so that what has left already is caught wherever it waits.
+                return [*self._control(signal, now), Announce(signal), *self.tick(now)]
             case Interrupted() | Reset() | Held() | Resumed():
                 return [*self._control(item, now), *self.tick(now)]
             case Part() if is_stale(item, self._void):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from vivace.part import Part
 __all__ = ["microphone", "read_audio", "write_wav"]
 
 _CHUNK_S = 0.02
+# "data : 32000 (should be 3200)": but 4 GiB stand for "unknown", in files written to a pipe.
+_CUT_OFF = re.compile(r"data\s*: (?!429496)\d+ \(should be")
 
 
 def read_audio(path: str | Path, rate: int = 16_000) -> bytes:
@@ -29,6 +32,8 @@ def read_audio(path: str | Path, rate: int = 16_000) -> bytes:
     if not len(samples):
         raise AudioError(f"{path} is an audio file with no sound in it; record it again")
     numpy, soxr = _libraries()
+    if not numpy.isfinite(samples).all():
+        raise AudioError(f"{path} has samples that are no numbers; export it again")
     mono = samples.mean(axis=1)
     if source_rate != rate:
         mono = soxr.resample(mono, source_rate, rate)
@@ -59,10 +64,13 @@ async def microphone(path: str | Path, rate: int = 16_000) -> AsyncIterator[Part
     """
     pcm, fmt = read_audio(path, rate), AudioFormat(rate)
     start = now()
-    for index, chunk in enumerate(slice_pcm(pcm, fmt, _CHUNK_S)):
+    heard = 0
+    for chunk in slice_pcm(pcm, fmt, _CHUNK_S):
+        at = fmt.seconds(heard)
+        heard += len(chunk)
         # A chunk is there once its last sample has been spoken.
-        await sleep_until(start + (index + 1) * _CHUNK_S)
-        yield Part.audio(chunk, rate, at=index * _CHUNK_S)
+        await sleep_until(start + fmt.seconds(heard))
+        yield Part.audio(chunk, rate, at=round(at, 6))
 
 
 def _check(path: Path) -> None:
@@ -87,7 +95,7 @@ def _decode(path: Path) -> tuple[Any, int]:
     try:
         with soundfile.SoundFile(path) as file:
             # libsndfile reads what is there of a cut-off file, and says so only in its log.
-            if "should be" in file.extra_info:
+            if _CUT_OFF.search(file.extra_info):
                 raise AudioError(f"{path} is cut off: its header promises more; copy it again")
             return file.read(dtype="float64", always_2d=True), file.samplerate
     except (soundfile.LibsndfileError, RuntimeError) as error:

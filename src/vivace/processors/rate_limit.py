@@ -20,8 +20,8 @@ class AudioRateLimiter(Processor):
     listener with a jitter buffer; what has left cannot be taken back.
     queue_s: seconds of audio that may wait here before what is upstream waits.
 
-    Everything else keeps its place among the audio of its role. Each chunk's `at` is when it is to be played,
-    in seconds since the run began. On `status` come `queued` and `cut`, in seconds.
+    Everything else keeps its place among its role's audio. Each chunk's `at` is when it is to be
+    played, in seconds since the run began. On `status` come `queued` and `cut`, in seconds.
     """
 
     def __init__(
@@ -48,4 +48,5 @@ class AudioRateLimiter(Processor):
     def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         pacer = Pacer(self._rules, zero=current_run().bus.started_at, counts=self._counts)
         # 2 chunks = 40 ms: hides a scheduling hiccup, too little to delay a barge-in.
-        return drive(stream, pacer, capacity=2)
+        # The stream is read further ahead, so that an interruption in it is not kept waiting.
+        return drive(stream, pacer, capacity=2, read_ahead=16)

@@ -12,6 +12,8 @@ from vivace.part import Audio, Part
 
 __all__ = ["Resample", "resampled"]
 
+_GAP_S = 0.05  # a part that is further from where the last one ended comes after a gap
+
 
 class Resample(Processor):
     """Turns 16-bit audio of any rate into mono of `rate` hertz; passes everything else.
@@ -31,24 +33,31 @@ async def resampled(stream: AsyncIterator[Part], rate: int) -> AsyncIterator[Par
 
     Raises AudioError for samples that are not 16 bit.
     """
-    converters: dict[tuple[str, AudioFormat], _Converter] = {}
+    converters: dict[str, _Converter] = {}  # one for each role
     async for part in stream:
-        audio = part.body
-        if not isinstance(audio, Audio) or (audio.format.rate, audio.format.channels) == (rate, 1):
+        if not isinstance(part.body, Audio):
             yield part
             continue
-        key = (part.role, audio.format)
-        if key not in converters:
-            converters[key] = _Converter(audio.format, rate, part)
-        yield converters[key].convert(part, audio)
+        converter = converters.get(part.role)
+        if converter is not None and not converter.goes_on_with(part, part.body):
+            for rest in converters.pop(part.role).rest():
+                yield rest
+            converter = None
+        if part.body.format == AudioFormat(rate):
+            yield part
+            continue
+        if converter is None:
+            converter = converters[part.role] = _Converter(part, part.body.format, rate)
+        yield converter.convert(part, part.body)
     for converter in converters.values():
-        yield converter.last()
+        for rest in converter.rest():
+            yield rest
 
 
 class _Converter:
-    """One format to one rate, without a seam between chunks."""
+    """One voice to one rate, without a seam between chunks."""
 
-    def __init__(self, source: AudioFormat, rate: int, first: Part) -> None:
+    def __init__(self, first: Part, source: AudioFormat, rate: int) -> None:
         if source.width != 2:
             raise AudioError(f"{source.mimetype}: only 16-bit samples can be resampled")
         try:
@@ -61,27 +70,40 @@ class _Converter:
         self._numpy: Any = numpy
         self._source = source
         self._format = AudioFormat(rate)
-        self._soxr = soxr.ResampleStream(source.rate, rate, 1, dtype="int16")
+        # Floats, since for integers soxr adds noise (dither), different each time.
+        same = source.rate == rate
+        self._soxr = None if same else soxr.ResampleStream(source.rate, rate, 1, dtype="float32")
         self._part = first
         self._at = first.at
-        self._made_bytes = 0
+        self._taken = 0
+        self._made = 0
+
+    def goes_on_with(self, part: Part, audio: Audio) -> bool:
+        """True if `part` is the same voice, in the same reply, right after what came before."""
+        if audio.format != self._source or part.turn != self._part.turn:
+            return False
+        if part.at is None or self._at is None:
+            return part.at is self._at
+        return abs(part.at - self._at - self._source.seconds(self._taken)) < _GAP_S
 
     def convert(self, part: Part, audio: Audio) -> Part:
+        """As much of it as can be told yet; the words come with it."""
         self._part = part
-        return self._make(self._mono(audio.pcm), words=audio.words, last=False)
+        self._taken += len(audio.pcm)
+        return self._make(audio.pcm, audio.words, last=False)
 
-    def last(self) -> Part:
-        """What the resampler still holds."""
-        return self._make(self._mono(b""), words="", last=True)
+    def rest(self) -> list[Part]:
+        """What the resampler still holds, if anything."""
+        part = self._make(b"", "", last=True)
+        return [part] if part.seconds else []
 
-    def _mono(self, pcm: bytes) -> Any:
-        samples = self._numpy.frombuffer(pcm, "<i2").reshape(-1, self._source.channels)
-        if self._source.channels == 1:
-            return samples[:, 0]
-        return samples.mean(axis=1).round().astype("<i2")
-
-    def _make(self, samples: Any, *, words: str, last: bool) -> Part:
-        pcm = self._soxr.resample_chunk(samples, last=last).astype("<i2").tobytes()
-        at = None if self._at is None else self._at + self._format.seconds(self._made_bytes)
-        self._made_bytes += len(pcm)
-        return self._part.derive(body=Audio(pcm, self._format, words), at=at)
+    def _make(self, pcm: bytes, words: str, *, last: bool) -> Part:
+        numpy = self._numpy
+        frames = numpy.frombuffer(pcm, "<i2").reshape(-1, self._source.channels)
+        mono = frames.mean(axis=1, dtype="float32")
+        if self._soxr is not None:
+            mono = self._soxr.resample_chunk(mono, last=last)
+        made = mono.round().clip(-32_768, 32_767).astype("<i2").tobytes()
+        at = None if self._at is None else self._at + self._format.seconds(self._made)
+        self._made += len(made)
+        return self._part.derive(body=Audio(made, self._format, words), at=at)

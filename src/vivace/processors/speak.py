@@ -6,13 +6,17 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from vivace.flow.processor import Processor
+from vivace.flow.run import current_run
 from vivace.part import Audio, Part
 
 __all__ = ["Sentences", "Speak"]
 
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*\s+|\n+")
 _CLAUSE_END = re.compile(r"[,;:.!?…–—]+[\"'”’)\]]*\s+|\n+")
-_TITLES = re.compile(r"(?:^|\s)(?:mr|mrs|ms|dr|prof|st|vs|e\.g|i\.e|[a-z])\.\s*$", re.IGNORECASE)
+# Titles, initials and the numbers of a list: a full stop after these ends nothing.
+_NO_END = re.compile(
+    r"(?:^|\s)(?:mr|mrs|ms|dr|prof|st|vs|e\.g|i\.e|[a-z]|\d{1,3})\.\s*$", re.IGNORECASE
+)
 
 
 class Speak(Processor):
@@ -29,26 +33,30 @@ class Speak(Processor):
         self._voice = voice
 
     async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
-        sentences = Sentences()
-        last = Part("", role="model")
+        sentences, last = Sentences(), Part("", role="model")
+        fence = current_run().bus.fence
         async for part in stream:
-            if not isinstance(part.body, str) or part.role != "model":
-                async for spoken in self._say(sentences.rest(), last):
+            is_text = isinstance(part.body, str) and part.role == "model"
+            if not is_text or part.turn != last.turn:
+                rest = sentences.rest()
+                for spoken in [] if fence.stale(last) else await self._say(rest, last):
                     yield spoken
+                sentences = Sentences()
+            if not is_text:
                 yield part
                 continue
             last = part
             yield part.derive(substream="ui")
-            for sentence in sentences.feed(part.body):
-                async for spoken in self._say(sentence, part):
+            for sentence in sentences.feed(part.text):
+                for spoken in await self._say(sentence, part):
                     yield spoken
-        async for spoken in self._say(sentences.rest(), last):
+        for spoken in await self._say(sentences.rest(), last):
             yield spoken
 
-    async def _say(self, text: str, part: Part) -> AsyncIterator[Part]:
-        if text.strip():
-            for audio in await self._voice(text):
-                yield part.derive(body=audio)
+    async def _say(self, text: str, part: Part) -> list[Part]:
+        if not text.strip():
+            return []
+        return [part.derive(body=audio) for audio in await self._voice(text)]
 
 
 class Sentences:
@@ -83,14 +91,15 @@ class Sentences:
 
     def _end(self) -> int | None:
         for match in (_SENTENCE_END if self._begun else _CLAUSE_END).finditer(self._text):
+            if match.end() > self._longest:
+                break
             piece = self._text[: match.end()]
-            if _TITLES.search(piece) or not re.search(r"\w", piece):
+            if _NO_END.search(piece) or not re.search(r"\w", piece):
                 continue
             if self._begun or len(piece.split()) >= self._first_words:
                 return match.end()
         if len(self._text) <= self._longest:
             return None
         clauses = [m.end() for m in _CLAUSE_END.finditer(self._text) if m.end() <= self._longest]
-        return (
-            clauses[-1] if clauses else self._text.rfind(" ", 1, self._longest) + 1 or self._longest
-        )
+        space = self._text.rfind(" ", 1, self._longest) + 1
+        return clauses[-1] if clauses else space or self._longest
