@@ -1,7 +1,7 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, NoReturn
 
 import pytest
@@ -24,6 +24,15 @@ async def settle() -> None:
 
 def start(coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
     return asyncio.create_task(coro)
+
+
+async def in_order(*coros: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
+    """Tasks for `coros`, each begun before the next, whatever the seed."""
+    tasks = []
+    for coro in coros:
+        tasks.append(start(coro))
+        await settle()
+    return tasks
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
@@ -307,8 +316,7 @@ async def test_purge_frees_blocked_senders() -> None:
     """Who waits to put in something stale is freed, and it never goes in; the others move up."""
     channel = Channel[str](1)
     await channel.send("x1")
-    senders = [start(channel.send(item)) for item in ("x2", "a", "x3", "b")]
-    await settle()
+    senders = await in_order(*(channel.send(item) for item in ("x2", "a", "x3", "b")))
     assert channel.purge(lambda item: item.startswith("x")) == 3
     await settle()
     assert [task.done() for task in senders] == [True, True, True, False]
@@ -472,6 +480,7 @@ async def test_a_purge_of_a_promised_item_leaves_the_channel_in_order() -> None:
     second = start(channel.receive())
     await settle()
     channel.send_nowait("a")
+    await settle()
     channel.send_nowait("b")
     assert (await first, await second) == ("a", "b")
 
@@ -505,8 +514,7 @@ async def test_a_receiver_with_a_time_limit_loses_nothing() -> None:
 async def test_senders_come_in_order() -> None:
     """Those who wait to send come in as they came."""
     channel = Channel[int](1)
-    senders = [start(channel.send(n)) for n in range(10)]
-    await settle()
+    senders = await in_order(*(channel.send(n) for n in range(10)))
     seen = []
     for _ in range(10):
         seen.append(await channel.receive())
@@ -517,8 +525,7 @@ async def test_senders_come_in_order() -> None:
 async def test_receivers_are_served_in_order() -> None:
     """Those who wait to receive are served as they came."""
     channel = Channel[int](10)
-    receivers = [start(channel.receive()) for _ in range(5)]
-    await settle()
+    receivers = await in_order(*(channel.receive() for _ in range(5)))
     for n in range(5):
         channel.send_nowait(n)
     assert [await receiver for receiver in receivers] == [0, 1, 2, 3, 4]
@@ -533,8 +540,7 @@ async def test_a_late_receiver_does_not_push_in() -> None:
         item = await channel.receive()
         order.append(f"{name} got {item}")
 
-    waiting = [start(receive("first")), start(receive("second"))]
-    await settle()
+    waiting = await in_order(receive("first"), receive("second"))
     channel.send_nowait("a")  # "first" is woken, and has not run yet
     waiting.append(start(receive("late")))
     await settle()
@@ -650,6 +656,37 @@ async def test_an_error_comes_after_what_waits_and_once() -> None:
     assert caught.value is error
     with pytest.raises(Closed):
         await channel.receive()
+
+
+async def test_a_loop_over_a_channel_tells_an_error_from_the_end() -> None:
+    """`async for` ends where the channel was closed, and raises what it was closed with."""
+    channel, error = Channel[str](2), Closed("another channel's end")
+    await channel.send("a")
+    channel.close(error)
+    seen: list[str] = []
+    with pytest.raises(Closed) as caught:
+        seen += [item async for item in tee(channel, seen)]
+    assert caught.value is error
+    assert seen == ["a"]
+    assert [item async for item in channel] == []
+
+
+async def tee(items: AsyncIterator[str], seen: list[str]) -> AsyncIterator[str]:
+    async for item in items:
+        seen.append(item)
+        yield item
+
+
+async def test_room_for_media_is_asked_apart() -> None:
+    """How many wait, and whether media would still be let in, can be asked at any time."""
+    channel = Channel[tuple[str, float]](10, seconds=1.0, weigh=weight)
+    await channel.send(("a", 0.75))
+    assert channel.has_room_for_media()
+    channel.send_nowait(("b", 0.75))
+    channel.send_urgent(("X", 0.0))
+    assert not channel.has_room_for_media()
+    assert channel.has_room()
+    assert len(channel) == 3
 
 
 async def test_closing_wakes_everyone() -> None:

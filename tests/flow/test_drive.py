@@ -391,7 +391,8 @@ async def test_jobs_run_side_by_side() -> None:
     """Any number of jobs run at once; each answers when it is done."""
     machine = Told(part=starts(Work("a", 0.5), Work("b", 0.25), Work("c", 0.5)), other=tells)
     seen = await watch(Driven(machine, work), ["go"])
-    assert seen == [(0.25, "b done"), (0.5, "a done"), (0.5, "c done")]
+    assert seen[0] == (0.25, "b done")
+    assert sorted(map(str, seen[1:])) == ["(0.5, 'a done')", "(0.5, 'c done')"]
 
 
 async def test_what_a_job_raises_comes_back() -> None:

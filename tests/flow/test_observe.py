@@ -28,10 +28,10 @@ async def test_a_quiet_loop_has_no_lag() -> None:
 
 
 async def test_lag_is_what_others_had_to_wait() -> None:
-    """A callback of 75 ms makes the sample that fell into it late by what was left of it."""
+    """A callback makes the sample that falls into it late by what was left of the callback."""
     async with LoopLag(every_s=0.25) as lag:
-        asyncio.get_running_loop().call_at(0.5, hog, 0.125)
-        asyncio.get_running_loop().call_at(0.75, hog, 0.25)
+        asyncio.get_running_loop().call_at(0.375, hog, 0.25)
+        asyncio.get_running_loop().call_at(0.875, hog, 0.1875)
         await asyncio.sleep(2.0)
     report = lag.report()
     assert report.samples == 7

@@ -50,8 +50,13 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def call(worker: Worker[int, int], *items: int) -> list[asyncio.Task[int]]:
-    return [asyncio.create_task(worker(item)) for item in items]
+async def call(worker: Worker[int, int], *items: int) -> list[asyncio.Task[int]]:
+    """Tasks that call `worker`, in this order whatever the seed."""
+    tasks = []
+    for item in items:
+        tasks.append(asyncio.create_task(worker(item)))
+        await asyncio.sleep(0)
+    return tasks
 
 
 # -- calls
@@ -69,9 +74,9 @@ async def test_a_call_gives_the_result_from_another_thread(model: Model) -> None
 async def test_what_waits_is_worked_on_together(model: Model) -> None:
     """Calls that come while the thread is busy make the next batches, in order, of bounded size."""
     worker = Worker(model, name="doubler", max_batch=3)
-    tasks = call(worker, 0)
+    tasks = await call(worker, 0)
     await model.has_begun()
-    tasks += call(worker, 1, 2, 3, 4)
+    tasks += await call(worker, 1, 2, 3, 4)
     await asyncio.sleep(0)
     model.go.set()
     await asyncio.wait(tasks)
@@ -82,9 +87,9 @@ async def test_what_waits_is_worked_on_together(model: Model) -> None:
 async def test_an_error_goes_to_its_batch_alone(model: Model) -> None:
     """All calls of the failed batch raise what was raised; the next batch is worked on."""
     worker = Worker(model, name="doubler", max_batch=2)
-    tasks = call(worker, 0)
+    tasks = await call(worker, 0)
     await model.has_begun()
-    tasks += call(worker, 13, 1, 2)
+    tasks += await call(worker, 13, 1, 2)
     await asyncio.sleep(0)
     model.go.set()
     await asyncio.wait(tasks)
@@ -100,7 +105,7 @@ async def test_an_error_goes_to_its_batch_alone(model: Model) -> None:
 async def test_who_walked_away_costs_no_work(model: Model) -> None:
     """A call that was cancelled while it waited is never worked on."""
     worker = Worker(model, name="doubler", max_batch=8)
-    first, second, third = call(worker, 1, 2, 3)
+    first, second, third = await call(worker, 1, 2, 3)
     await model.has_begun()
     second.cancel()
     await asyncio.wait([second])
@@ -114,7 +119,7 @@ async def test_who_walked_away_costs_no_work(model: Model) -> None:
 async def test_who_walks_away_from_work_under_way_gets_nothing(model: Model, item: int) -> None:
     """The result or error of a call nobody waits for is dropped, and the worker goes on."""
     worker = Worker(model, name="doubler")
-    (task,) = call(worker, item)
+    (task,) = await call(worker, item)
     await model.has_begun()
     task.cancel()
     await asyncio.wait([task])
@@ -126,7 +131,7 @@ async def test_who_walks_away_from_work_under_way_gets_nothing(model: Model, ite
 async def test_when_all_have_walked_away_the_thread_rests(model: Model) -> None:
     """With nobody left waiting no work is done, and the next call begins at once."""
     worker = Worker(model, name="doubler")
-    tasks = call(worker, 1, 2, 3)
+    tasks = await call(worker, 1, 2, 3)
     await model.has_begun()
     for task in tasks:
         task.cancel()
@@ -139,9 +144,9 @@ async def test_when_all_have_walked_away_the_thread_rests(model: Model) -> None:
 async def test_a_queue_that_is_too_long_is_an_error(model: Model) -> None:
     """One call more than may wait raises at once and says why; the others are served."""
     worker = Worker(model, name="doubler", max_waiting=2)
-    tasks = call(worker, 0)
+    tasks = await call(worker, 0)
     await model.has_begun()
-    tasks += call(worker, 1, 2)
+    tasks += await call(worker, 1, 2)
     await asyncio.sleep(0)
     with pytest.raises(ModelError, match="doubler: 2 calls are waiting already; run fewer"):
         await worker(3)
@@ -152,12 +157,12 @@ async def test_a_queue_that_is_too_long_is_an_error(model: Model) -> None:
 async def test_who_walked_away_takes_no_place_in_the_queue(model: Model) -> None:
     """Calls that were given up do not count as waiting."""
     worker = Worker(model, name="doubler", max_waiting=2)
-    first, *given_up = call(worker, 0, 1, 2)
+    first, *given_up = await call(worker, 0, 1, 2)
     await model.has_begun()
     for task in given_up:
         task.cancel()
     await asyncio.wait(given_up)
-    later = call(worker, 3, 4)
+    later = await call(worker, 3, 4)
     await asyncio.sleep(0)
     model.go.set()
     assert [await task for task in (first, *later)] == [0, 6, 8]
@@ -170,7 +175,7 @@ async def test_too_few_results_are_an_error_and_nobody_waits_for_ever() -> None:
         return [] if items == [1] else list(items)
 
     worker = Worker(forgetful, name="forgetful")
-    tasks = call(worker, 1, 2)
+    tasks = await call(worker, 1, 2)
     await asyncio.wait(tasks, timeout=1.0)
     outcomes = [str(task.exception() or task.result()) if task.done() else "?" for task in tasks]
     for task in tasks:
@@ -185,7 +190,7 @@ async def test_when_the_threads_are_shut_down_the_calls_are_cancelled(model: Mod
     """Calls whose batch will never run, as at the end of the program, are cancelled."""
     worker = Worker(model, name="doubler")
     blocker = worker._threads.submit(model.go.wait, 10)
-    (task,) = call(worker, 1)
+    (task,) = await call(worker, 1)
     await asyncio.sleep(0)
     worker._threads.shutdown(wait=False, cancel_futures=True)
     await asyncio.wait([task])
@@ -202,7 +207,7 @@ def test_one_worker_serves_two_loops(model: Model) -> None:
 
     def serve(name: str, items: Sequence[int]) -> None:
         async def main() -> None:
-            tasks = call(worker, *items)
+            tasks = await call(worker, *items)
             await asyncio.wait(tasks)
             results[name] = [task.result() for task in tasks]
 

@@ -41,7 +41,7 @@ class Bench:
     """Feeds a machine and answers its jobs with `probabilities`, frame by frame; 0 after them."""
 
     def __init__(self, probabilities: Sequence[float] = (), machine: Machine | None = None) -> None:
-        self.machine = machine or SpeechMachine()
+        self.machine = machine or SpeechMachine(rules=SpeechRules(end_s=0.2))
         self.probabilities = list(probabilities)
         self.frames: list[bytes] = []
         self.out: list[Part] = []
@@ -95,7 +95,7 @@ def hear(
     probabilities: Sequence[float], rules: SpeechRules | None = None
 ) -> list[tuple[str, float]]:
     """The signals of these frames, before the end of the stream."""
-    bench = Bench(probabilities, SpeechMachine(rules=rules))
+    bench = Bench(probabilities, SpeechMachine(rules=rules or SpeechRules(end_s=0.2)))
     found = signals(bench.feed(*cut(FRAME * len(probabilities), [FRAME])))
     return [(type(signal).__name__, signal.at) for signal in found]
 

@@ -7,13 +7,13 @@ heard. Like them it is pure: replies are jobs, and whoever runs it does them.
 from __future__ import annotations
 
 import math
-import re
 from enum import StrEnum
 
 import msgspec
 
 from vivace.audio import AudioFormat
 from vivace.errors import PartError
+from vivace.live.backchannel import has_words
 from vivace.machines.floor import Act, Event, Floor, FloorRules, State
 from vivace.machines.machine import Announce, Cancel, Item, Job, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
@@ -389,16 +389,3 @@ class Conversation(Machine):
 def _told(part: Part) -> str:
     """A part of the prompt as a line of text, for whoever wants to read along."""
     return part.text or f"({part.mimetype}, {part.seconds:.1f} s)"
-
-
-# What people say to show that they are listening, and what transcribers make of a cough or a hum.
-_NO_WORDS = frozenset(
-    "ah aha alright cool hm hmm mhm mhmm mm mmm nice oh okay ok really right sure thank thanks uh "
-    "uhhuh um wow yeah yep yes you".split()
-)
-
-
-def has_words(text: str) -> bool:
-    """True if `text` says more than "mm-hm": something that wants the floor."""
-    words = re.findall(r"[^\W_]+", text.lower())
-    return any(word not in _NO_WORDS and not re.fullmatch(r"[uhm]+", word) for word in words)

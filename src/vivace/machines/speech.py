@@ -27,13 +27,15 @@ class SpeechRules(msgspec.Struct, frozen=True):
 
     on: probability at or above which a frame is speech; off: below which it is silence again. In
         between nothing changes (hysteresis; 0.5 and 0.35 are Silero's own defaults).
-    start_s: so much speech without a break makes a start. end_s: so much silence makes an end.
+    start_s: so much speech without a break makes a start. end_s: so much silence makes an end:
+        short, since an end only begins the question whether the turn is over, and all that
+        answers it takes time.
     """
 
     on: float = 0.5
     off: float = 0.35
     start_s: float = 0.064
-    end_s: float = 0.2
+    end_s: float = 0.128
 
 
 class JudgeSpeech(Job, frozen=True, eq=False):

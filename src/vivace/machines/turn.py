@@ -29,12 +29,14 @@ class TurnRules(msgspec.Struct, frozen=True):
     """When a turn is over.
 
     sure: the model's probability at or above which it sounds finished.
+    shortest_s: silence without which no turn ends, however sure the model is.
     longest_s: silence that ends the turn whatever model and text say.
     text_s: how much longer a promised text is waited for; without it the words would be lost.
     window_s: how much audio the model is given (Smart Turn hears the last 8 s).
     """
 
     sure: float = 0.5
+    shortest_s: float = 0.2
     longest_s: float = 1.5
     text_s: float = 8.0
     window_s: float = 8.0
@@ -91,12 +93,13 @@ class TurnMachine(Machine):
                 return []
 
     def tick(self, now: float) -> list[Output]:
-        due = self.deadline()
-        return self._end() if due is not None and now >= due else []
+        return self._decide(now)
 
     def deadline(self) -> float | None:
         if self._ended is None:
             return None
+        if self._sure():
+            return self._silent_since + self._rules.shortest_s
         due = self._silent_since + self._rules.longest_s
         return due + self._rules.text_s if self._text_missing() else due
 
@@ -132,19 +135,18 @@ class TurnMachine(Machine):
         return self._decide(now)
 
     def _decide(self, now: float) -> list[Output]:
-        """End the turn if all that was asked has answered and agrees."""
-        if self._ended is None:
-            return []
-        if self._text_missing():
-            return []
-        if self._ended.transcript_follows and not self._text:
-            return self._end()  # a noise: there is nothing to wait for
+        """End the turn if it is time: soon if all that was asked has answered and agrees."""
         due = self.deadline()
-        if due is not None and now >= due:
-            return self._end()  # the longest silence had passed before the text came
-        if self._probability is None or self._probability < self._rules.sure:
-            return []
-        return [] if is_unfinished(self._text) else self._end()
+        return self._end() if due is not None and now >= due else []
+
+    def _sure(self) -> bool:
+        assert self._ended is not None
+        if self._text_missing():
+            return False
+        if self._ended.transcript_follows and not self._text:
+            return True  # a noise: there is nothing to wait for
+        likely = self._probability is not None and self._probability >= self._rules.sure
+        return likely and not is_unfinished(self._text)
 
     def _text_missing(self) -> bool:
         ended = self._ended
