@@ -456,6 +456,7 @@ async def test_an_item_that_meets_a_cancelled_receiver_is_received_by_another() 
     assert await channel.receive() == "b"
 
 
+@pytest.mark.virtual(seeds=50)
 async def test_a_late_receiver_of_a_closed_channel_does_not_wait_for_ever() -> None:
     """With the last item promised to another, a receiver that comes late gets the end."""
     channel = Channel[str](2)
@@ -528,6 +529,7 @@ async def test_receivers_are_served_in_order() -> None:
     receivers = await in_order(*(channel.receive() for _ in range(5)))
     for n in range(5):
         channel.send_nowait(n)
+        await settle()
     assert [await receiver for receiver in receivers] == [0, 1, 2, 3, 4]
 
 
@@ -545,6 +547,7 @@ async def test_a_late_receiver_does_not_push_in() -> None:
     waiting.append(start(receive("late")))
     await settle()
     channel.send_nowait("b")
+    await settle()
     channel.send_nowait("c")
     await asyncio.wait(waiting)
     assert order == ["first got a", "second got b", "late got c"]
