@@ -171,6 +171,21 @@ async def test_a_function_may_give_the_stream_of_another_processor() -> None:
     assert await texts(twice, ["a", "b"]) == ["A!", "A!", "B!", "B!"]
 
 
+async def test_a_function_may_give_any_async_iterator() -> None:
+    """An async iterator that cannot be closed is read to its end all the same."""
+
+    class Echo(AsyncIterator[str]):
+        def __init__(self, part: Part) -> None:
+            self.left = [part.text] * 2
+
+        async def __anext__(self) -> str:
+            if not self.left:
+                raise StopAsyncIteration
+            return self.left.pop()
+
+    assert await texts(part_processor(Echo), ["a", "b"]) == ["a", "a", "b", "b"]
+
+
 def test_what_cannot_be_called_is_refused() -> None:
     """Something that is no function is refused when the stage is made."""
     with pytest.raises(StageError, match="3 is no function of one part"):

@@ -258,14 +258,19 @@ def test_pieces_join_to_text_and_sound(text: str) -> None:
 
 
 def test_one_piece_for_each_word() -> None:
-    """Longer words last longer, and the pieces join to what the package itself makes."""
+    """Longer words last longer, and the pieces join to what the package makes, less its silence."""
     import hibari
 
     text = "A crocodile sat."
     pieces = run(Hibari.load()(text))
     assert [piece.words for piece in pieces] == ["A ", "crocodile ", "sat."]
     samples = np.clip(hibari.Hibari()(text, seed=0), -1, 1) * 32_767
-    assert b"".join(piece.pcm for piece in pieces) == samples.astype("<i2").tobytes()
+    joined, whole = b"".join(piece.pcm for piece in pieces), samples.astype("<i2").tobytes()
+    assert joined in whole
+    start = whole.index(joined) // 2
+    assert 24_000 * 0.1 < start, "the package leads in with silence, which nobody should wait for"
+    lead_in = np.abs(np.frombuffer(whole, "<i2")[:start].astype(int)).max()
+    assert lead_in < 0.02 * np.abs(samples).max()
     middles = run(Hibari.load()("one crocodile two two two"))[1:4]
     assert middles[0].seconds > middles[1].seconds
 

@@ -127,8 +127,9 @@ class Channel(Generic[T]):
         """True if fewer seconds of media wait than may."""
         return self._weight < self._limit
 
-    def __len__(self) -> int:
-        return self._waiting()
+    def has_room_for(self, count: int) -> bool:
+        """True if fewer than `count` items wait."""
+        return self._waiting() < count
 
     async def wait_for_room(self) -> None:
         """Return when `has_room`, or when the channel is closed."""
@@ -182,9 +183,13 @@ class Channel(Generic[T]):
             await self._wait_for_item()
             my_turn = True
         item = self._take()
-        if self._waiting() > self._woken:
-            self._wake_receiver()
+        self._pass_turn()
         return item
+
+    def _pass_turn(self) -> None:
+        """Whoever waits next may look: there is more, or never will be."""
+        if self._closed or self._waiting() > self._woken:
+            self._wake_receiver()
 
     def _take(self) -> T:
         self._received += 1
@@ -328,8 +333,7 @@ class Channel(Generic[T]):
                 self._receivers.remove(waiter)
             elif not waiter.cancelled():  # promised an item that it will not take: the next one may
                 self._woken -= 1
-                if self._waiting() > self._woken:
-                    self._wake_receiver()
+                self._pass_turn()
             raise
         self._woken -= 1
 

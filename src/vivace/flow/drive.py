@@ -124,14 +124,14 @@ class _Shell:
         self._timer: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
         self._input_ended = False
-        self._feeder: asyncio.Task[object] | None = None
+        self._feeder: list[asyncio.Task[object]] = []
 
     # -- beginning and end --------------------------------------------------------------------
 
     def start(self, stream: AsyncIterator[Part]) -> None:
         self.bus.register(self.outbox)
         self.bus.subscribe(self.heard)
-        self._feeder = self._run.start(self._read(stream), f"feed {self._name}")
+        self._feeder.append(self._run.start(self._read(stream), f"feed {self._name}"))
 
     def stop(self) -> None:
         self._over = True
@@ -140,9 +140,8 @@ class _Shell:
         self._stop_timer()
         for complaint in self._leaving.values():
             complaint.cancel()  # the run names what it cannot stop
-        for task in (self._feeder, *self._jobs.values()):
-            if task is not None:
-                task.cancel()
+        for task in (*self._feeder, *self._jobs.values()):
+            task.cancel()
 
     def fail(self, error: Exception) -> None:
         self._over = True
@@ -194,7 +193,7 @@ class _Shell:
     def _may_read(self) -> bool:
         return (
             not self._machine.full()
-            and len(self.outbox) < self._limits.read_ahead
+            and self.outbox.has_room_for(self._limits.read_ahead)
             and (self._limits.read_on or self.outbox.has_room_for_media())
         )
 

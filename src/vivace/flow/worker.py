@@ -146,8 +146,6 @@ async def stream_from_thread(
                 break
             news.clear()
             await news.wait()
-        while items:
-            yield items.popleft()
         done.result()
     finally:
         gone = True

@@ -157,7 +157,7 @@ def _readable(part: Part, reads: Collection[type]) -> Part | None:
     if isinstance(body, Audio) and (_role(part) == "model" or Audio not in reads):
         # The agent's own sound without words is a tone or silence: nothing was said.
         return part.derive(body=body.words) if body.words or _role(part) == "model" else None
-    if isinstance(body, Data) and not isinstance(body.value, bytes):
+    if isinstance(body, Data) and not body.data:
         return part.derive(body=msgspec.json.encode(body.value).decode())
     return part if type(body) in reads else None
 
