@@ -689,7 +689,8 @@ async def test_room_for_media_is_asked_apart() -> None:
     channel.send_urgent(("X", 0.0))
     assert not channel.has_room_for_media()
     assert channel.has_room()
-    assert len(channel) == 3
+    assert channel.has_room_for(3 + 1)
+    assert not channel.has_room_for(3)
 
 
 async def test_closing_wakes_everyone() -> None:
