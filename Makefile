@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SPEECH := examples/speech
 
-.PHONY: demo check test bench changelog clean
+.PHONY: demo check test changelog clean
 
 demo: $(VENV)/.local
 	$(BIN)/vivace talk --out demo-out \
@@ -24,7 +24,9 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/vivace models pull
+	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
 	$(BIN)/python tools/coverage_by_module.py
 
 changelog: $(VENV)/.dev

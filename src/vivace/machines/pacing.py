@@ -159,16 +159,15 @@ class Pacer(Machine):
         return part.derive(at=round(starts_at - self._zero, 6))
 
     def _control(self, signal: Interrupted | Reset | Held | Resumed, now: float) -> list[Output]:
-        match signal:
-            case Held(turn=turn):
-                self.counts.holds += turn > self._held
-                self._held = max(self._held, turn)
-            case Resumed(turn=turn):
-                if 0 < self._held <= turn:
-                    self._held = 0
-                    self._free_at = max(self._free_at, now)
-            case Interrupted(turn=turn) | Reset(turn=turn):
-                return self._flush(turn, now)
+        turn = signal.turn
+        if isinstance(signal, Interrupted | Reset):
+            return self._flush(turn, now)
+        if isinstance(signal, Held):
+            self.counts.holds += turn > self._held
+            self._held = max(self._held, turn)
+        elif 0 < self._held <= turn:
+            self._held = 0
+            self._free_at = max(self._free_at, now)
         return []
 
     def _flush(self, turn: int, now: float) -> list[Output]:
