@@ -51,3 +51,11 @@ def test_smollm2_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("VIVACE_CACHE", str(tmp_path))
     with pytest.raises(ModelMissing, match="vivace models pull smollm2"):
         turn_model("smollm2")
+
+
+def test_remote_models_are_made_without_asking_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OpenAI-compatible server and a Gemini model are adapters; nothing is sent yet."""
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    monkeypatch.setenv("GEMINI_API_KEY", "key")
+    assert type(turn_model("openai:http://127.0.0.1:1/v1#tiny")).__name__ == "OpenAI"
+    assert type(turn_model("gemini:gemini-2.5-flash")).__name__ == "Gemini"
