@@ -294,12 +294,12 @@ def test_what_is_no_speech_joins_the_prompt() -> None:
     [asked] = bench.told("asked")
     told = asked["prompt"]
     assert isinstance(told, list)
-    assert told[2] == {"role": "user", "text": "(image/jpeg, 0.0 s)"}
+    assert told[2] == {"role": "user", "text": "(image/jpeg)"}
 
 
 def test_other_signals_pass() -> None:
     """A signal that means nothing to the floor goes on in its place."""
-    for signal in (InputEnded(), Held(3), Interrupted(9)):
+    for signal in (InputEnded(), Held(3)):
         bench = answering()
         assert bench.feed(3.0, Part(signal)) == [Part(signal)]
         assert bench.outstanding == [1]
@@ -909,7 +909,7 @@ def test_reset(announced: bool, heard: bool) -> None:
     bench.feed(3.0, started(3.0), final("hm", 3.0))
     reset = Reset(1)
     out = bench.feed(3.5, reset if announced else Part(reset))
-    assert (Part(reset) in out) == (not announced)
+    assert (Announce(reset) in out) == (not announced)
     assert bench.cancelled == [1]
     assert bench.endings() == [(1, "interrupted")]
     assert bench.machine.done()
@@ -919,6 +919,66 @@ def test_reset(announced: bool, heard: bool) -> None:
     bench.feed(61.0, *said("Hello", 61.0))
     assert bench.prompt()[-1] == "user: Hello"
     assert not any("hm" in line for line in bench.prompt())
+
+
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize("number", [1, 9])
+def test_the_program_may_interrupt(announced: bool, number: int) -> None:
+    """A stop button voids the reply: what was heard is kept, the floor is free, nothing is owed."""
+    bench = answering("It is")
+    stop = Interrupted(number)
+    out = bench.feed(3.0, stop if announced else Part(stop))
+    assert (Announce(stop) in out) == (not announced)
+    assert bench.cancelled == [1]
+    assert bench.endings() == [(1, "interrupted")]
+    assert bench.machine.done()
+    bench.feed(4.0, turn_ended(4.0))
+    assert len(bench.replies) == 1
+    bench.feed(5.0, *said("Go on.", 5.0))
+    assert bench.prompt() == ["user: What time is it?", "model: It is—", "user: Go on."]
+
+
+def test_an_interruption_of_an_older_reply_changes_nothing() -> None:
+    """Only the reply under way can be stopped."""
+    bench = answering("It is")
+    bench.feed(3.0, Interrupted(0))
+    assert bench.cancelled == []
+
+
+def test_typed_text_is_a_turn_after_a_while() -> None:
+    """Who types and ends no turn is answered when patience is over, over a reply at its end."""
+    bench = Bench()
+    bench.feed(1.0, final("What time is it?"))
+    bench.until(5.9)
+    assert bench.replies == []
+    bench.until(6.1)
+    assert bench.prompt() == ["user: What time is it?"]
+    bench.hear(7.0, "Ten.")
+    bench.feed(7.5, final("ok"))
+    bench.over(8.0)
+    assert bench.prompt() == ["user: What time is it?", "model: Ten.", "user: ok"]
+
+
+def test_what_a_tool_answers_is_answered() -> None:
+    """A call enters the prompt, and its response asks the model to go on."""
+    bench = Bench()
+    bench.feed(1.0, *said("A pizza please", 1.0))
+    bench.feed(1.5, Part.call("order", {"pizza": 1}, id="7", turn=1))
+    bench.over(2.0)
+    bench.feed(3.0, Part.response("order", "on its way", id="7"))
+    assert [type(part.body).__name__ for part in bench.replies[-1].prompt] == [
+        "str",
+        "Call",
+        "Response",
+    ]
+    assert len(bench.replies) == 2
+
+
+def test_background_is_no_turn() -> None:
+    """With END_OF_SPEECH, what was heard without speech does not enter a typed turn's prompt."""
+    bench = Bench(END_OF_SPEECH)
+    bench.feed(1.0, sound(2.0, 3), final("typed"), turn_ended(1.0))
+    assert bench.prompt() == ["user: typed"]
 
 
 def test_reset_in_silence() -> None:

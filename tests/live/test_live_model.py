@@ -8,6 +8,7 @@ import pytest
 
 from vivace import (
     Audio,
+    AudioRateLimiter,
     AudioTriggerMode,
     Call,
     Data,
@@ -70,7 +71,8 @@ async def test_a_system_part_leads_every_prompt() -> None:
     """A system part is pinned to the front of the prompt."""
     script = [(0.0, Part("hi")), (0.0, Part("be brief", role="system"))]
     seen = await play(LiveModelProcessor(Scripted(["ok"])), script)
-    asked = next(p.body.value for _, p in seen if isinstance(p.body, Data))
+    events = [p.body.value for _, p in seen if isinstance(p.body, Data)]
+    asked = next(event for event in events if event["event"] == "asked")
     assert asked["prompt"][0] == {"role": "system", "text": "be brief"}
 
 
@@ -189,3 +191,47 @@ async def test_a_tool_call_reaches_the_consumer_with_its_turn() -> None:
     seen = await play(LiveModelProcessor(caller), [(0.0, "light please")])
     calls = [part for _, part in seen if isinstance(part.body, Call)]
     assert [(part.turn, part.role) for part in calls] == [(1, "model")]
+
+
+@processor
+async def stalls(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+    yield Part("well ", role="model")
+    await asyncio.sleep(3600)
+    yield Part("never", role="model")
+
+
+async def test_a_model_that_stalls_half_way_has_failed() -> None:
+    """Nothing more within the limit: what came is heard, the turn has failed, the floor is free."""
+    live = LiveModelProcessor(stalls, answer_within_s=5.0)
+    seen = await play(live, [(0.0, Part("hi")), (0.0, Part(TurnEnded(0.0)))])
+    assert completed(seen) == [TurnComplete(1, "failed")]
+    assert failures(seen) == ["nothing more came within 5 s"]
+    assert seen[-1][0] == 5.0
+
+
+@pytest.mark.parametrize("piece_s", [0.02, 0.3])
+async def test_a_long_reply_does_not_make_deaf(piece_s: float) -> None:
+    """While a reply of 90 s waits for room everywhere, speech still holds and then ends it."""
+
+    @processor
+    async def lecture(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        for _ in range(round(90 / piece_s)):
+            yield Part.audio(bytes(2 * round(piece_s * 16_000)), words="on ", role="model")
+
+    async def user() -> AsyncIterator[Part]:
+        for text in ("hi", TurnEnded(0.0)):
+            yield Part(text)
+        await asyncio.sleep(1.0)
+        yield Part(SpeechStarted(1.0))
+        for tenth in range(40):
+            await asyncio.sleep(0.1)
+            yield Part.audio(bytes(3200), at=1.0 + tenth / 10)
+        yield Part(SpeechEnded(5.0))
+
+    seen = []
+    async with (LiveModelProcessor(lecture) + AudioRateLimiter()).run(user()) as parts:
+        async for part in parts:
+            seen.append((now(), part.body))
+            if isinstance(part.body, Interrupted):
+                break
+    assert seen[-1][0] == 2.0

@@ -17,7 +17,7 @@ from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.listening import ListeningMachine, ListeningRules, TranscribeAudio
 from vivace.machines.machine import Item, Job, JobDone, JobFailed, Output
-from vivace.part import Audio, Data, Held, Part, SpeechEnded, SpeechStarted, TurnEnded
+from vivace.part import Audio, Data, Held, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
 RATE = 100
 FORMAT = AudioFormat(RATE)
@@ -633,3 +633,15 @@ def test_a_full_machine_becomes_free_again() -> None:
     while bench.job:
         bench.answer()
     assert not bench.machine.full()
+
+
+@pytest.mark.parametrize("item", [Part(TurnEnded(1.5)), Part(Reset()), Reset()])
+def test_a_turn_ended_by_the_program_begins_anew(item: Item) -> None:
+    """A key that was let go, or a reset: the next text has nothing of the turn before it."""
+    bench = Bench()
+    speech = [(100, 150), (400, 450)]
+    items = list(talk(speech, 470))
+    bench.converse(iter(items[:19]))
+    bench.feed(item)
+    bench.converse(iter(items[19:]))
+    assert bench.texts[1:] == [heard(words((400, 450)), 450)]

@@ -498,3 +498,10 @@ def test_audio_of_no_length() -> None:
     empty = Part.audio(b"", at=0.0)
     assert bench.feed(empty, *cut(FRAME, [FRAME])) == [empty, *cut(FRAME, [FRAME])]
     assert len(bench.frames) == 1
+
+
+def test_the_agents_voice_is_not_judged() -> None:
+    """Only the user's audio is; the model's passes in its place."""
+    voice = Part.audio(bytes(2 * FRAME), role="model")
+    machine = SpeechMachine()
+    assert machine.feed(voice, 0.0) == [voice]

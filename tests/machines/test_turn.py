@@ -8,7 +8,7 @@ from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.machine import Announce, Item, Job, JobDone, JobFailed, Output
 from vivace.machines.turn import JudgeTurn, TurnMachine, TurnRules, is_unfinished
-from vivace.part import Data, Held, Part, SpeechEnded, SpeechStarted, TurnEnded
+from vivace.part import Data, Held, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
 quick = settings(max_examples=80, deadline=None)
 
@@ -447,3 +447,23 @@ def test_every_sequence(taken: list[tuple[str, float, str]]) -> None:
     assert pauses == []
     assert bench.machine.done()
     assert turns == sorted(set(turns))
+
+
+def test_a_turn_that_somebody_else_ends_is_ended() -> None:
+    """With a key instead of a detector: the text so far, then `TurnEnded`, told upstream too."""
+    machine = TurnMachine()
+    machine.feed(started(0.0), 0.0)
+    machine.feed(text("Hello", 1.0), 1.0)
+    assert machine.feed(Part(TurnEnded(1.0)), 1.0) == over(1.0, "Hello")
+    assert machine.deadline() is None
+
+
+@pytest.mark.parametrize("item", [Reset(), Part(Reset())])
+def test_a_reset_forgets_the_turn(item: Item) -> None:
+    """What was said before it does not come out in the turn after it."""
+    machine = TurnMachine()
+    machine.feed(started(0.0), 0.0)
+    machine.feed(ended(1.0), 1.2)
+    machine.feed(text("Hello", 1.0), 1.3)
+    assert machine.feed(item, 1.4) == ([item] if isinstance(item, Part) else [])
+    assert machine.deadline() is None

@@ -145,6 +145,7 @@ class _Shell:
 
     def fail(self, error: Exception) -> None:
         self._over = True
+        self._stop_timer()
         self.outbox.close(error)
 
     # -- the four sides that feed -------------------------------------------------------------
@@ -179,6 +180,8 @@ class _Shell:
 
     def _tick(self) -> None:
         self._timer = None
+        if self._over or self._run.closing:
+            return
         try:
             self._act(self._machine.tick(now()))
         except Exception as error:
@@ -233,7 +236,9 @@ class _Shell:
             self.outbox.send_nowait(part)
 
     def _arm(self) -> None:
-        due = self._machine.deadline() if self.outbox.has_room() and not self._over else None
+        # Who reads on decides about the user: time passes for it also while jobs wait for room.
+        passes = self._limits.read_on or self.outbox.has_room()
+        due = self._machine.deadline() if passes and not self._over else None
         if self._timer is not None and self._timer.when() == due:
             return
         self._stop_timer()

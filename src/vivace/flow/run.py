@@ -83,7 +83,7 @@ class Run:
 
     def own(self, stream: AsyncIterator[Part], path: str) -> None:
         """Close `stream` when the run ends, if it can be closed."""
-        if isinstance(stream, AsyncGenerator) and all(it is not stream for _, it in self._opened):
+        if hasattr(stream, "aclose") and all(it is not stream for _, it in self._opened):
             self._opened.append((path, stream))
 
     def say(self, part: Part) -> None:
@@ -126,10 +126,10 @@ class Run:
         complaints = await self.scope.halt(STOP_WITHIN_S / 2)
         half = now() + (until - now()) / 2
         opened, self._opened = self._opened, []
-        running = [(path, stream) for path, stream in opened if stream.ag_running]
+        running = [(path, it) for path, it in opened if getattr(it, "ag_running", False)]
         closings: list[asyncio.Task[None]] = []
         for path, stream in opened[::-1]:
-            if not stream.ag_running:
+            if not getattr(stream, "ag_running", False):
                 closings.append(self.loop.create_task(stream.aclose(), name=f"closing {path}"))
                 # In order while there is time; after that all begin, whatever the others do.
                 await asyncio.wait(closings[-1:], timeout=max(0.0, half - now()))

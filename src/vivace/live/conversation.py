@@ -7,15 +7,14 @@ heard. Like them it is pure: replies are jobs, and whoever runs it does them.
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 
-import msgspec
-
-from vivace.audio import AudioFormat
 from vivace.errors import PartError
 from vivace.live.backchannel import has_words
+from vivace.live.earshot import Earshot
+from vivace.live.latency import Latency
+from vivace.live.reply import AudioTriggerMode, FirstToken, StartReply, as_told
 from vivace.machines.floor import Act, Event, Floor, FloorRules, State
-from vivace.machines.machine import Announce, Cancel, Item, Job, JobFailed, Machine, Output
+from vivace.machines.machine import Announce, Cancel, Item, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
 from vivace.machines.window import Window
 from vivace.part import (
@@ -27,6 +26,7 @@ from vivace.part import (
     Played,
     Playing,
     Reset,
+    Response,
     Resumed,
     Signal,
     SpeechEnded,
@@ -39,31 +39,8 @@ from vivace.part import (
 __all__ = ["AudioTriggerMode", "Conversation", "FirstToken", "StartReply", "has_words"]
 
 
-_BEFORE_S = 0.8  # sound before speech was told that may belong to it
-_SOFT_S = 0.3  # and before speech was heard: soft first sounds are missed
-_LONGEST_S = 120.0  # of sound in one turn; what came before that is let go
 _ANSWERED_S = 0.5  # "yes" so shortly before the end of a reply was an answer to it
 _DRIFT = 1e-3  # seconds a second: far more than two clocks of quartz ever do
-
-
-class AudioTriggerMode(StrEnum):
-    """What the model is asked with once the user's turn has ended."""
-
-    FINAL_TRANSCRIPTION = "final_transcription"  # the text of what was said
-    END_OF_SPEECH = "end_of_speech"  # the sound of what was said, for models that hear
-
-
-class StartReply(Job, frozen=True, eq=False):
-    """Answer `prompt` as reply `turn`."""
-
-    turn: int
-    prompt: tuple[Part, ...]
-
-
-class FirstToken(msgspec.Struct, frozen=True):
-    """The model has begun to answer."""
-
-    turn: int
 
 
 class Conversation(Machine):
@@ -92,8 +69,8 @@ class Conversation(Machine):
         self._said: list[Part] = []
         self._dismissed: list[Part] = []
         self._dismissed_at = -math.inf
-        self._sound = bytearray()  # the user's turn so far, or the last moment before one
-        self._sound_format = AudioFormat()
+        self._sound = Earshot()
+        self._spoken = False  # there is speech in the sound, not only what was heard before
         self._owed = False  # the user waits for an answer that nobody is giving
         self._reply: StartReply | None = None
         self._asked_at = -math.inf
@@ -101,8 +78,7 @@ class Conversation(Machine):
         self._behind = math.inf  # the clock minus media time
         self._ended_at = -math.inf  # media time of the newest end of speech
         self._asked_to = -math.inf  # and of the one before the newest reply was asked for
-        self._marks: dict[str, float] = {}  # of the user's turn under way, on the clock
-        self._reply_marks: dict[str, float] = {}  # of the turn that the newest reply answers
+        self._latency = Latency()
 
     # -- the four entrances -------------------------------------------------------------------
 
@@ -115,13 +91,17 @@ class Conversation(Machine):
                 out = self._text(item, now)
             case Part(role="user", body=Audio() as audio):
                 out = self._audio(audio, item.at, now)
+            case Part(body=Response()):
+                # What a tool has answered, the model has to make something of.
+                self._owed = True
+                out = self._remember(item, now) + self._ask_if_owed(now)
             case Part():
                 out = self._remember(item, now)
             case Signal():
                 out = self._announced(item, now)
             case FirstToken(turn=turn):
                 if turn == self._floor.turn:
-                    self._reply_marks.setdefault("first_token", now)
+                    self._latency.mark_reply("first_token", now)
                 out = []
             case JobFailed(job=StartReply(turn=turn), error=error):
                 out = self._failed(turn, str(error) or type(error).__name__)
@@ -165,25 +145,31 @@ class Conversation(Machine):
         match part.body:
             case SpeechStarted(at=at):
                 if not self._listening():
-                    self._keep(self._heard_at - at + _SOFT_S)
+                    self._sound.began(self._heard_at - at)
+                self._spoken = True
                 return [part, *self._happened(Event.SPEECH_STARTED, now)]
             case SpeechEnded(at=at):
                 self._ended_at = at
-                self._marks = {"speech_ended": min(now, at + self._behind)}
+                self._latency.speech_ended(min(now, at + self._behind))
                 return [part, *self._happened(Event.SPEECH_ENDED, now)]
             case TurnEnded():
-                self._marks.setdefault("decision", now)
+                self._latency.mark("decision", now)
                 return [part, *self._turn_ended(now)]
-            case Reset():
-                return [part, *self._reset(now)]
+            case Reset() as signal:
+                return [Announce(signal), *self._reset(now)]
+            case Interrupted(turn=turn) as signal:
+                return [Announce(signal), *self._voided(turn, now)]
             case _:
                 return [part]
 
     def _text(self, part: Part, now: float) -> list[Output]:
         if part.metadata.get("interim"):
-            self._marks.setdefault("transcript", now)
+            self._latency.mark("transcript", now)
         elif part.text.strip():
             self._said.append(part)
+            if part.at is None and self._floor.state == State.IDLE:  # typed: a turn of its own
+                self._floor.feed(Event.SPEECH_STARTED, now)
+                self._floor.feed(Event.SPEECH_ENDED, now)
         # A text of what was said before the reply was asked for comes late, and says nothing new.
         new = part.at is None or part.at > self._asked_to
         if self._floor.replying and new and has_words(part.text):
@@ -196,41 +182,37 @@ class Conversation(Machine):
         # them tells best when it was spoken. Clocks drift apart, so the least is let go slowly.
         self._behind = min(self._behind + _DRIFT * audio.seconds, now - self._heard_at)
         if self._trigger == AudioTriggerMode.END_OF_SPEECH:
-            self._sound_format = audio.format
-            self._sound += audio.pcm
-            self._keep(_LONGEST_S if self._listening() else _BEFORE_S)
+            self._sound.hear(audio, listening=self._listening())
         return []
 
     def _listening(self) -> bool:
         return self._floor.state in (State.USER, State.PAUSE, State.OVERLAP, State.VERDICT)
 
-    def _keep(self, seconds: float) -> None:
-        keep = self._sound_format.size(max(0.0, seconds))
-        del self._sound[: max(0, len(self._sound) - keep)]
-
     def _announced(self, signal: Signal, now: float) -> list[Output]:
         match signal:
             case Playing(turn=turn):
-                latency = self._latency(turn, now)
+                latency = self._latency_of(turn, now)
                 return [*self._happened(Event.AUDIBLE, now, turn), *latency]
             case Played(turn=turn, reason=reason):
                 return self._played(turn, reason, now)
             case Reset():
                 return self._reset(now)
+            case Interrupted(turn=turn):
+                return self._voided(turn, now)
             case _:
                 return []
 
     def _turn_ended(self, now: float) -> list[Output]:
         """The user has finished: is there something to answer?"""
         out = self._dismiss(now) if self._floor.replying else []
-        spoken = self._floor.state in (State.USER, State.PAUSE) and bool(self._sound)
-        new = bool(self._said) or spoken
+        heard = self._floor.state in (State.USER, State.PAUSE) and bool(self._sound)
+        new = bool(self._said) or (self._spoken and heard)
         self._owed |= new
         answer = new if self._floor.replying else self._owed
         out += self._happened(Event.TURN_ENDED if answer else Event.TURN_EMPTY, now)
         self._remember_said(now)
         if not answer:
-            self._marks = {}
+            self._latency.forget_turn()
         return out
 
     def _dismiss(self, now: float) -> list[Output]:
@@ -239,6 +221,7 @@ class Conversation(Machine):
         if has_words(text) or any(part.at is None for part in self._said):
             return []
         self._sound.clear()
+        self._spoken = False
         if not text:
             return []
         self._dismissed, self._said = self._said, []
@@ -255,13 +238,17 @@ class Conversation(Machine):
             self._dismissed_at = -math.inf
             self._owed |= bool(self._said)
         out = self._happened(Event.REPLY_OVER, now, turn)
-        if self._owed and self._floor.state == State.IDLE:
-            out += self._happened(Event.ASKED, now)
-        return out
+        return out + self._ask_if_owed(now)
+
+    def _ask_if_owed(self, now: float) -> list[Output]:
+        if self._floor.state == State.IDLE and (self._owed or self._said):
+            return self._happened(Event.ASKED, now)
+        return []
 
     def _reset(self, now: float) -> list[Output]:
         self._said.clear()
         self._sound.clear()
+        self._spoken = False
         out = self._happened(Event.RESET, now)
         self._owed = False
         return out
@@ -276,6 +263,7 @@ class Conversation(Machine):
                     out.append(Announce(Held(self._floor.turn)))
                 case Act.RESUME:
                     self._sound.clear()
+                    self._spoken = False
                     out.append(Announce(Resumed(self._floor.turn)))
                 case Act.CANCEL:
                     out += self._cancel(now)
@@ -287,9 +275,9 @@ class Conversation(Machine):
         self._remember_said(now)
         self._owed = False
         self._asked_at, self._asked_to = now, self._ended_at
-        self._reply_marks, self._marks = self._marks, {}
+        self._latency.asked()
         self._reply = StartReply(self._floor.turn, tuple(self._window.parts()))
-        told = [{"role": part.role, "text": _told(part)} for part in self._reply.prompt]
+        told = [{"role": part.role, "text": as_told(part)} for part in self._reply.prompt]
         return [self._status("asked", now, turn=self._floor.turn, prompt=told), self._reply]
 
     def _cancel(self, now: float) -> list[Output]:
@@ -311,6 +299,16 @@ class Conversation(Machine):
         news = {"event": "failed", "what": "reply", "turn": turn, "error": reason}
         status = Part(Data(news), role="model", substream="status")
         return [status, self._complete(turn, "failed")]
+
+    def _voided(self, turn: int, now: float) -> list[Output]:
+        """Somebody else has interrupted: the reply is over, and nothing is owed."""
+        reply = self._reply
+        if reply is None or turn < reply.turn:
+            return []
+        self._reply = None
+        self._remember_reply(reply.turn, now, interrupted=True)
+        over = self._happened(Event.REPLY_OVER, now, reply.turn)
+        return [Cancel(reply), self._complete(reply.turn, "interrupted"), *over]
 
     def _no_answer(self, now: float) -> list[Output]:
         reply, self._reply = self._reply, None
@@ -342,9 +340,10 @@ class Conversation(Machine):
         for part in self._said:
             self._window.add(part, now)
         self._said.clear()
-        if self._sound:
-            self._window.add(Part(Audio(bytes(self._sound), self._sound_format)), now)
-            self._sound.clear()
+        sound = self._sound.take() if self._spoken else None
+        if sound is not None:
+            self._window.add(sound, now)
+        self._spoken = False
 
     def _remember_reply(self, turn: int, now: float, *, interrupted: bool) -> str:
         heard = self._ledger.heard(turn).text
@@ -372,20 +371,10 @@ class Conversation(Machine):
             return []
         return [self._status("floor", now, floor=state.value, turn=self._floor.turn)]
 
-    def _latency(self, turn: int, now: float) -> list[Output]:
-        """Milliseconds from the end of the user's speech to each step towards this reply."""
-        if turn != self._floor.turn:
+    def _latency_of(self, turn: int, now: float) -> list[Output]:
+        """How long each step towards this reply took, once it is heard."""
+        told = self._latency.audible(now) if turn == self._floor.turn else None
+        if told is None:
             return []
-        marks, self._reply_marks = self._reply_marks, {}
-        start = marks.pop("speech_ended", None)
-        if start is None:
-            return []
-        marks["first_audio"] = now
-        steps = {name: round((at - start) * 1000, 1) for name, at in marks.items()}
-        ended_at = round(start - self._zero, 6)
-        return [self._status("latency", now, turn=turn, ended_at=ended_at, ms=steps)]
-
-
-def _told(part: Part) -> str:
-    """A part of the prompt as a line of text, for whoever wants to read along."""
-    return part.text or f"({part.mimetype}, {part.seconds:.1f} s)"
+        ended_at = round(told[0] - self._zero, 6)
+        return [self._status("latency", now, turn=turn, ended_at=ended_at, ms=told[1])]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+from vivace.errors import ModelError
 from vivace.flow.drive import Shell, drive
 from vivace.flow.processor import Processor
 from vivace.flow.run import current_run
@@ -27,13 +29,16 @@ class LiveModelProcessor(Processor):
     duration_prompt_sec, max_parts: how much of the conversation is in the prompt.
     trigger_model_mode: whether the model gets the text of what was said, or its sound.
     rules: how long the floor waits before it decides.
-    answer_within_s: a reply of which nothing was heard after so long has failed.
+    answer_within_s: a reply of which nothing was heard, or nothing more came, after so long has
+        failed.
 
-    Reads the user's parts: audio, `SpeechStarted`, `SpeechEnded`, texts, `TurnEnded`; texts marked
-    `interim` are shown and not answered. Yields these signals and texts on, and the replies: all
-    parts of a reply carry its number as `turn`, and it ends with `TurnComplete`. Overtaking
-    everything come `Held`, `Resumed` and `Interrupted`. On `status` come the floor's changes, each
-    reply's latencies, and what failed.
+    Reads the user's parts: `SpeechStarted`, `SpeechEnded`, `TurnEnded` and texts, which it yields
+    on; texts marked `interim` are not answered. Audio, images, data and the responses of tools are
+    not yielded: they enter the prompt (audio only with END_OF_SPEECH), and a response is answered.
+    `Interrupted` and `Reset` from the program take effect at once. Yields the replies: all parts
+    of a reply carry its number as `turn`, and it ends with `TurnComplete`. Overtaking everything
+    come `Held`, `Resumed` and `Interrupted`. On `status` come the floor's changes, each reply's
+    prompt and latencies, and what failed.
     """
 
     def __init__(
@@ -63,7 +68,8 @@ class LiveModelProcessor(Processor):
             answer_within_s=self._answer_within_s,
             zero=bus.started_at,
         )
-        return drive(stream, conversation, self._do, read_on=True)
+        # The user is heard also while a long reply waits for room: far beyond what jobs may send.
+        return drive(stream, conversation, self._do, read_ahead=256, read_on=True)
 
     async def _do(self, job: Job, shell: Shell) -> None:
         assert isinstance(job, StartReply)
@@ -71,9 +77,20 @@ class LiveModelProcessor(Processor):
         await shell.cleanup(_CLEANUP_S)
         begun = False
         async with aclosing(self._turn_processor(job.prompt)) as reply:
-            async for part in reply:
+            while (part := await self._next(reply)) is not None:
                 if not begun and (part.text or part.seconds or part.function_call):
                     begun = True
                     shell.post(FirstToken(job.turn))
-                await shell.emit(part.derive(turn=job.turn, role="model"))
+                part = part.derive(turn=job.turn, role="model")
+                if part.function_call:
+                    shell.post(part)  # what was called is remembered, whatever becomes of the reply
+                await shell.emit(part)
         await shell.emit(Part(TurnComplete(job.turn), role="model", turn=job.turn))
+
+    async def _next(self, reply: AsyncIterator[Part]) -> Part | None:
+        """The reply's next part; None at its end. Raises ModelError if it takes too long."""
+        try:
+            async with asyncio.timeout(self._answer_within_s):
+                return await anext(reply, None)
+        except TimeoutError as error:
+            raise ModelError(f"nothing more came within {self._answer_within_s:g} s") from error

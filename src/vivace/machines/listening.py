@@ -14,7 +14,7 @@ import msgspec
 from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.machine import Item, Job, JobDone, JobFailed, Machine, Output
-from vivace.part import Audio, Data, Part, SpeechEnded, SpeechStarted, TurnEnded
+from vivace.part import Audio, Data, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
 __all__ = ["ListeningMachine", "ListeningRules", "TranscribeAudio"]
 
@@ -96,10 +96,18 @@ class ListeningMachine(Machine):
             case Part(body=SpeechEnded(at=at)):
                 ended = item.derive(body=SpeechEnded(at, transcript_follows=True))
                 return [ended, *self._end(at)]
+            case Part(body=TurnEnded(at=at)):  # a key was let go: nobody detects ends of turns
+                self._turn_ended(self._frame(at))
+                return [item]
+            case Part(body=Reset()):
+                self._turn_ended(self._heard())
+                return [item]
             case Part():
                 return [item]
             case TurnEnded(at=at):
                 self._turn_ended(self._frame(at))
+            case Reset():
+                self._turn_ended(self._heard())
             case JobDone(job=TranscribeAudio(), result=text):
                 return self._answered(str(text).strip())
             case JobFailed(job=TranscribeAudio(), error=error):

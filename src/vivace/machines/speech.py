@@ -75,7 +75,7 @@ class SpeechMachine(Machine):
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
-            case Part(body=Audio() as audio):
+            case Part(body=Audio() as audio, role="user"):
                 return self._take(item, audio)
             case Part():
                 if not self._waiting:

@@ -13,7 +13,7 @@ import msgspec
 from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.machine import Announce, Item, Job, JobDone, JobFailed, Machine, Output
-from vivace.part import Audio, Data, Part, SpeechEnded, SpeechStarted, TurnEnded
+from vivace.part import Audio, Data, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
 __all__ = ["JudgeTurn", "TurnMachine", "TurnRules", "is_unfinished"]
 
@@ -81,6 +81,11 @@ class TurnMachine(Machine):
             case Part(body=str(text), role="user") if item.metadata.get("interim"):
                 self._text, self._text_at = text, item.at
                 return [item, *self._decide(now)]
+            case Part(body=TurnEnded(at=at)):  # somebody else has ended it: a key was let go
+                return self._end(at)
+            case Part(body=Reset()) | Reset():
+                self._forget()
+                return [item] if isinstance(item, Part) else []
             case Part():
                 return [item]
             case JobDone(job=JudgeTurn(at=at), result=probability):
@@ -105,7 +110,7 @@ class TurnMachine(Machine):
 
     def finish(self, now: float) -> list[Output]:
         """The input is over, and so is the turn."""
-        return self._end() if self._ended is not None else []
+        return self._end(self._ended.at) if self._ended is not None else []
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -137,7 +142,9 @@ class TurnMachine(Machine):
     def _decide(self, now: float) -> list[Output]:
         """End the turn if it is time: soon if all that was asked has answered and agrees."""
         due = self.deadline()
-        return self._end() if due is not None and now >= due else []
+        if self._ended is None or due is None or now < due:
+            return []
+        return self._end(self._ended.at)
 
     def _sure(self) -> bool:
         assert self._ended is not None
@@ -152,12 +159,14 @@ class TurnMachine(Machine):
         ended = self._ended
         return ended is not None and ended.transcript_follows and self._text_at != ended.at
 
-    def _end(self) -> list[Output]:
-        assert self._ended is not None
-        at, text = self._ended.at, self._text
+    def _forget(self) -> None:
         self._ended = None
         self._text, self._text_at = "", None
         self._recent.clear()
+
+    def _end(self, at: float) -> list[Output]:
+        text = self._text
+        self._forget()
         out: list[Output] = [Part(text, at=at)] if text else []
         return [*out, Part(TurnEnded(at), at=at), Announce(TurnEnded(at))]
 

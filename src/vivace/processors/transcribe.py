@@ -19,12 +19,14 @@ class Transcribe(Processor):
     """Adds the user's words: texts with `metadata["interim"]`, each covering the turn so far.
 
     transcriber: takes 16-bit mono at 16 kHz, gives the text, "" if nothing was said. Such as
-        `vivace.models.whisper.Whisper`. It works beside the stream, which is never held back.
+        `vivace.models.whisper.Whisper`. It works beside the stream,
+        which is held back only when a minute of sound waits for it.
     within_s: a text that takes longer has failed.
 
-    Needs `DetectSpeech` before it. After each `SpeechEnded`, which then says
-    `transcript_follows`, comes exactly one text with the same `at`, empty if there were no words
-    or the transcriber failed (that is reported on `status`). `DetectTurn` tells which one is final.
+    Needs `DetectSpeech` before it, and after it `DetectTurn`, or `TurnEnded` parts of the
+    program's. After each `SpeechEnded`, which then says `transcript_follows`, comes exactly one
+    text with the same `at`, empty if there were no words or the transcriber failed (that is
+    reported on `status`). `DetectTurn` tells which one is final.
     """
 
     def __init__(

@@ -1,0 +1,45 @@
+"""Asking for a reply: when, with what, and the news of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from vivace.machines.machine import Job
+from vivace.part import Audio, Call, Part, Response
+
+__all__ = ["AudioTriggerMode", "FirstToken", "StartReply", "as_told"]
+
+
+class AudioTriggerMode(StrEnum):
+    """What the model is asked with once the user's turn has ended."""
+
+    FINAL_TRANSCRIPTION = "final_transcription"  # the text of what was said
+    END_OF_SPEECH = "end_of_speech"  # the sound of what was said, for models that hear
+
+
+class StartReply(Job, frozen=True, eq=False):
+    """Answer `prompt` as reply `turn`."""
+
+    turn: int
+    prompt: tuple[Part, ...]
+
+
+class FirstToken(msgspec.Struct, frozen=True):
+    """The model has begun to answer."""
+
+    turn: int
+
+
+def as_told(part: Part) -> str:
+    """A part of the prompt as a line of text, for whoever wants to read along."""
+    match part.body:
+        case str(text):
+            return text
+        case Audio(seconds=seconds):
+            return f"({part.mimetype}, {seconds:.1f} s)"
+        case Call(name=name) | Response(name=name):
+            return f"({type(part.body).__name__.lower()} of {name})"
+        case _:
+            return f"({part.mimetype})"
