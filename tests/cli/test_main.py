@@ -13,6 +13,7 @@ from vivace.models import store
 
 SPEECH = Path(__file__).parents[2] / "examples" / "speech"
 GOOD = str(SPEECH / "goforward.wav")
+LONG = "x" * 300 + ".wav"  # longer than any file system takes
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +65,12 @@ def complaint(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
         ("talk GOOD --out text.wav", "text.wav is a file; name a folder for the results"),
         ("talk GOOD --out text.wav/deeper", "is a file, so there can be no folder"),
         ("talk GOOD --out /proc/out", "/proc/out cannot be written"),
+        ("talk LONG", "cannot be read (File name too long); check its name"),
+        ("talk GOOD LONG@2", "cannot be read (File name too long); check its name"),
+        ("talk GOOD --out LONG", "cannot be written (LONG: File name too long)"),
+        ("say hello -o LONG", "cannot be written (File name too long); choose another place"),
+        ("say hello -o LONG/a.wav", "cannot be written (File name too long)"),
+        ("transcribe LONG", "cannot be read (File name too long); check its name"),
         ("talk", "Missing argument 'FILE'"),
         ("talk GOOD --nonsense", "No such option: --nonsense"),
         ("nonsense", "No such command 'nonsense'"),
@@ -80,7 +87,8 @@ def complaint(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
 )
 def test_mistakes(arguments: str, says: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Checked before anything is fetched or loaded, told in one sentence."""
-    assert says in complaint([a.replace("GOOD", GOOD) for a in arguments.split()], capfd)
+    given = [a.replace("GOOD", GOOD).replace("LONG", LONG) for a in arguments.split()]
+    assert says.replace("LONG", LONG) in complaint(given, capfd)
 
 
 @pytest.mark.parametrize("text", ["", "  "])

@@ -1,19 +1,23 @@
 """A conversation on virtual time: the caller, the agent with fake models, and what is booked."""
 
+import asyncio
 import io
+from collections.abc import AsyncIterator
 
 import pytest
 from rich.console import Console
 
-from vivace.cli.caller import Caller, Line
+from vivace.cli.caller import Caller, Line, Manners
 from vivace.cli.recording import Recording
 from vivace.cli.screen import Screen
 from vivace.cli.talk import hold
 from vivace.cli.view import Lines, View
 from vivace.errors import ModelError
+from vivace.flow.clock import now
 from vivace.flow.processor import Processor, processor
 from vivace.live.live_model import LiveModelProcessor
 from vivace.models.scripted import Scripted
+from vivace.part import Part
 from vivace.processors.detect_speech import DetectSpeech
 from vivace.processors.detect_turn import DetectTurn
 from vivace.processors.rate_limit import AudioRateLimiter
@@ -79,6 +83,39 @@ async def test_a_model_that_cannot_answer_ends_the_conversation() -> None:
     shown, _ = lines_view(recording)
     with pytest.raises(ModelError, match="the server is on fire"):
         await hold(agent(broken), Caller([line(0, 1.0), line(1, 1.0)]), recording, shown)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_an_agent_that_never_ends_is_left(reads: bool) -> None:
+    """Whether it keeps silent or does not even listen, 30 s after the last sound it is over."""
+
+    @processor
+    async def stuck(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            yield part
+            if not reads:
+                break
+        await asyncio.Event().wait()
+
+    caller, recording = Caller([line(0, 1.0)], manners=Manners(unheard_s=2.0)), Recording()
+    shown, _ = lines_view(recording)
+    before = now()
+    await hold(stuck, caller, recording, shown)
+    assert now() - before == pytest.approx(recording.duration + 30.0, abs=0.05)
+
+
+async def test_a_timeout_of_the_agent_is_its_own() -> None:
+    """A TimeoutError that comes out of the agent is no end of the conversation."""
+
+    @processor
+    async def late(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            yield part
+            raise TimeoutError("too late")
+
+    shown, _ = lines_view(Recording())
+    with pytest.raises(TimeoutError, match="too late"):
+        await hold(late, Caller([line(0, 1.0)]), Recording(), shown)
 
 
 @pytest.mark.parametrize("width", [80, 120])

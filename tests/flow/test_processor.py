@@ -7,7 +7,7 @@ import pytest
 from vivace.errors import PartError, StageError
 from vivace.flow.clock import now
 from vivace.flow.processor import Processor, chain, part_processor, processor
-from vivace.part import Part
+from vivace.part import Audio, Data, Part, Played, TurnComplete
 
 pytestmark = pytest.mark.virtual
 
@@ -82,6 +82,20 @@ async def test_a_processor_without_call_says_so() -> None:
 
     with pytest.raises(StageError, match="Nothing has no `call`; write it as an async generator"):
         await texts(Nothing(), "a")
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "nothing"])
+async def test_a_call_without_yield_says_so(kind: str) -> None:
+    """`async def call` without `yield`, or one that gives nothing, is told what it must be."""
+
+    class Forgot(Processor):
+        def call(self, stream: AsyncIterator[Part]) -> Any:
+            async def nothing() -> None: ...
+
+            return nothing() if kind == "coroutine" else None
+
+    with pytest.raises(StageError, match=r"`call` of Forgot .* async generator: .* with `yield`"):
+        await texts(Forgot() + upper, "a")
 
 
 # -- functions of one part
@@ -184,6 +198,50 @@ async def test_a_function_may_give_any_async_iterator() -> None:
             return self.left.pop()
 
     assert await texts(part_processor(Echo), ["a", "b"]) == ["a", "a", "b", "b"]
+
+
+async def test_a_function_may_give_any_async_iterable() -> None:
+    """What only makes an async iterator is read as well."""
+
+    class Echo:
+        def __init__(self, part: Part) -> None:
+            self.part = part
+
+        async def __aiter__(self) -> AsyncIterator[Part]:
+            yield self.part
+
+    assert await texts(part_processor(Echo), ["a", "b"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "body"),
+    [({"a": 1, "b": 2}, Data({"a": 1, "b": 2})), (Audio(b"12"), Audio(b"12")), ("ab", "ab")],
+)
+async def test_one_value_is_one_part(value: Any, body: Any) -> None:
+    """A dict, a body or text that a function returns is one part, not one for each thing in it."""
+    parts = [part async for part in part_processor(lambda _: value)("a")]
+    assert [part.body for part in parts] == [body]
+
+
+@pytest.mark.parametrize("wrong", [True, 42, b"12"])
+async def test_one_value_that_is_no_part_is_refused(wrong: Any) -> None:
+    """The message says what may be given."""
+    with pytest.raises(PartError, match=r"; (give text, bytes|pass mimetype=)") as caught:
+        await texts(part_processor(lambda _: wrong), "a")
+    assert caught.value.__notes__ == ["in <lambda>"]
+
+
+async def test_signals_pass_by_a_function() -> None:
+    """A function that keeps only audio does not swallow the end of a turn."""
+
+    @part_processor
+    def only_audio(part: Part) -> Part | None:
+        return part if part.seconds else None
+
+    complete = Part(TurnComplete(1), role="model", turn=1)
+    source = [Part("a"), Part.audio(b"12"), complete, Part.audio(b"34")]
+    parts = [part async for part in only_audio(source)]
+    assert [part for part in parts if not isinstance(part.body, Played)] == source[1:]
 
 
 def test_what_cannot_be_called_is_refused() -> None:

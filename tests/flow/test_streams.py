@@ -1,11 +1,12 @@
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vivace.errors import PartError
 from vivace.flow.streams import Source, SourceReader, as_stream
-from vivace.part import Data, Part
+from vivace.part import Audio, Data, Part, TurnEnded
 
 pytestmark = pytest.mark.virtual
 
@@ -50,6 +51,25 @@ async def test_whatever_a_caller_has_is_a_stream(source: Source, texts: list[str
 async def test_a_dict_is_one_value() -> None:
     """A dict is data, not an iterable of its keys."""
     assert [part.body for part in await parts({"a": 1})] == [Data({"a": 1})]
+
+
+async def test_a_body_is_one_value() -> None:
+    """Audio or a signal may be given as it is."""
+    for body in (Audio(b"12"), TurnEnded(1.0)):
+        assert [part.body for part in await parts(body)] == [body]
+
+
+async def test_an_array_is_one_value() -> None:
+    """Samples become one part, not one for each of them."""
+    [part] = await parts(np.zeros(160, "int16"))
+    assert part.seconds == 0.01
+
+
+@pytest.mark.parametrize("wrong", [42, True, object()])
+async def test_a_single_value_that_is_no_part_is_refused(wrong: Any) -> None:
+    """The message says what may be given."""
+    with pytest.raises(PartError, match="cannot be made into a part; give text, bytes"):
+        await parts(wrong)
 
 
 async def test_bytes_alone_are_refused_with_a_reason() -> None:

@@ -1187,8 +1187,10 @@ def test_any_conversation(taken: list[tuple[str, float]]) -> None:
                     bench.over(now)
                     bench.parts.append(Part(TurnComplete(under_way), turn=under_way))
             case "fail" if open_turn:
-                bench.feed(now, JobFailed(bench.replies[-1], OSError("x")))
-                bench.outstanding = [t for t in bench.outstanding if t not in dict(bench.endings())]
+                # A job that has failed is over before anyone hears of it.
+                failed = bench.replies[-1]
+                bench.outstanding = [t for t in bench.outstanding if t != failed.turn]
+                bench.feed(now, JobFailed(failed, OSError("x")))
             case "old":
                 bench.feed(now, Playing(under_way - 1), Played(under_way - 1))
             case "reset":

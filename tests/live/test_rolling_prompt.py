@@ -109,3 +109,15 @@ async def test_a_reader_that_falls_behind_misses_the_oldest() -> None:
         prompt.add_part(Part(str(number)))
     prompt.finalize_pending()
     assert [part.text async for part in pending] == ["6", "7", "8", "9"]
+
+
+async def test_a_reader_that_falls_behind_misses_no_pin() -> None:
+    """What is pinned is read, however much came since."""
+    prompt = RollingPrompt(max_parts=4)
+    prompt.add_part(Part("be kind", role="system"))
+    pending = prompt.pending()
+    prompt.add_part(Part("Ann"), priority="high")
+    for number in range(10):
+        prompt.add_part(Part(str(number)))
+    prompt.finalize_pending()
+    assert [part.text async for part in pending] == ["be kind", "Ann", "8", "9"]

@@ -1,5 +1,9 @@
 """What stays in the prompt: bounds, order, whole turns."""
 
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -115,13 +119,68 @@ def test_a_turn_leaves_with_its_first_part() -> None:
     assert texts(window) == "u1"
 
 
-def test_the_newest_turn_does_not_age() -> None:
-    """However long ago it began, the turn under way is in the prompt."""
+def test_a_single_turn_loses_what_is_too_old() -> None:
+    """If all are of one turn, parts leave by age one by one, down to three quarters of it."""
+    window = Window(1000, 100.0)
+    for number in range(12):
+        window.add(user(f"u{number}"), number * 10.0)
+    assert texts(window) == "u4 u5 u6 u7 u8 u9 u10 u11"
+    assert window.dropped == 4
+
+
+def test_the_age_is_kept_by_one_side_that_speaks_alone() -> None:
+    """Of 500 parts of one side over 4990 s no more than 600 s stay."""
+    for make in (user, model):
+        window = Window(1000, 600.0)
+        for number in range(500):
+            window.add(make(str(number)), number * 10.0)
+        assert int(texts(window).split()[0]) >= 499 - 60
+
+
+def test_the_newest_part_does_not_age() -> None:
+    """However old all is, a late pin does not leave the prompt without its newest part."""
     window = Window(1000, 100.0)
     window.add(user("u0"), 0.0)
-    window.add(model("m0"), 1000.0)
-    window.add(model("m0b"), 2000.0)
-    assert texts(window) == "u0 m0 m0b"
+    window.add(model("m0"), 0.0)
+    window.add(Part("pin"), 2000.0, pinned=True)
+    assert texts(window) == "pin m0"
+
+
+def test_what_is_left_of_a_turn_leaves_with_the_next_turn() -> None:
+    """An answer without its question stays only until the user asks the next one."""
+    window = Window(1000, 100.0)
+    window.add(user("u0"), 0.0)
+    window.add(model("m0"), 90.0)
+    window.add(model("m1"), 110.0)
+    assert texts(window) == "m0 m1"
+    window.add(user("u1"), 111.0)
+    assert texts(window) == "u1"
+
+
+def test_a_greeting_is_no_rest_of_a_turn() -> None:
+    """If the model speaks first, its words stay when the user begins."""
+    window = Window(1000, 100.0)
+    window.add(model("hello"), 0.0)
+    window.add(user("u0"), 1.0)
+    assert texts(window) == "hello u0"
+
+
+def test_adding_looks_at_nothing_that_stays() -> None:
+    """However much there is, adding a part does not walk through the parts that are there."""
+
+    class Counted(deque[Any]):
+        walks = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            Counted.walks += 1
+            return super().__iter__()
+
+    window = Window(100, 50.0)
+    window._tail = Counted()
+    for number in range(1000):
+        window.add(user(str(number)), number * 1.0)
+    assert Counted.walks == 0
+    assert len(window) <= 51
 
 
 # -- pins -------------------------------------------------------------------------------------
@@ -234,8 +293,8 @@ def test_every_sequence(added: list[tuple[str, float]], max_parts: int, duration
         assert bool(tail) == bool(rest), "the newest part is in"
         cut, starts = window.dropped, turn_starts(rest)
         if any(start > cut for start in starts):  # more than one turn is there
-            assert cut == 0 or cut in starts, "only a single turn may lose its beginning"
-            assert times[cut] >= now - duration_s, "only the newest turn may be older"
+            assert cut == 0 or tail[0].role == "user", "what follows the pins begins with the user"
+        assert not tail[1:] or times[cut] >= now - duration_s, "only the newest part may be older"
 
 
 @quick

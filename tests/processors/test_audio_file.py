@@ -239,6 +239,14 @@ def test_a_file_that_may_not_be_read_is_told_so(
         read_audio(path)
 
 
+def test_a_name_that_no_file_can_have() -> None:
+    """A name that is too long, or leads through a file, is told as the mistake that it is."""
+    with pytest.raises(AudioError, match=r"cannot be read \(File name too long\); check its name"):
+        read_audio("x" * 300)
+    with pytest.raises(AudioError, match="does not exist; check the name"):
+        read_audio(Path(__file__) / "a.wav")
+
+
 def test_a_recording_of_unknown_length_is_read(tmp_path: Path) -> None:
     """A WAV written to a pipe, whose header could not know its length, is no cut-off file."""
     path = wav(tmp_path / "piped.wav")

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from vivace.errors import ModelError
 from vivace.flow.clock import now
 from vivace.flow.processor import processor
 from vivace.flow.run import current_run
@@ -22,7 +23,7 @@ def words(parts: list[Part]) -> list[str]:
     return [part.body.words for part in parts if isinstance(part.body, Audio)]
 
 
-# How text is cut is told in test_sentences.py.
+# How text is cut is told in tests/machines/test_sentences.py.
 
 
 async def test_text_becomes_sound_that_carries_it() -> None:
@@ -125,3 +126,39 @@ async def test_leaving_in_the_middle_of_a_sentence_leaves_nothing_behind() -> No
                 break
         await asyncio.sleep(1.0)
     assert now() == 1.0
+
+
+@pytest.mark.parametrize("void", [False, True])
+async def test_what_a_model_wrote_before_it_failed_is_said(void: bool) -> None:
+    """The failure comes after the last words, which are said unless their reply is void."""
+
+    @processor
+    async def dies(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            yield part
+        if void:
+            current_run().bus.announce(Interrupted(1))
+        raise ModelError("the line is dead")
+
+    parts: list[Part] = []
+
+    async def listen() -> None:
+        async for part in (dies + Speak(FakeVoice()))([model("I was about")]):
+            parts.append(part)
+
+    with pytest.raises(ModelError, match="the line is dead"):
+        await listen()
+    assert "".join(words(parts)) == ("" if void else "I was about ")
+
+
+async def test_a_voice_that_fails_is_not_asked_again() -> None:
+    """The failure is the voice's own, and nothing more is said."""
+    asked: list[str] = []
+
+    async def voice(text: str) -> list[Audio]:
+        asked.append(text)
+        raise ModelError("hoarse")
+
+    with pytest.raises(ModelError, match="hoarse"):
+        [part async for part in Speak(voice)([model("One two three four. Five")])]
+    assert asked == ["One two three four. "]

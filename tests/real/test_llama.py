@@ -16,7 +16,7 @@ import pytest
 from vivace.errors import ModelError
 from vivace.flow.processor import Processor
 from vivace.models import store
-from vivace.models.llama import Llama
+from vivace.models.llama import Llama, _Ending
 from vivace.models.messages import conversation
 from vivace.models.spec import turn_model
 from vivace.part import Part
@@ -170,3 +170,25 @@ def test_llama_reads_examples_and_history(llama: Llama) -> None:
         "d",
         "e",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "passed"),
+    [
+        ("I met Mrs. Smith. She is nice. And more.", "I met Mrs. Smith. She is nice."),
+        ('It is 3.5 m, e.g. here. "Yes!" he said. No', 'It is 3.5 m, e.g. here. "Yes!"'),
+        ("One. Two.", "One. Two."),
+    ],
+)
+def test_an_answer_ends_after_two_sentences(written: str, passed: str) -> None:
+    """A full stop after a title or within a number ends none; how the tokens come is the same."""
+    for step in (1, 3, 100):
+        ending = _Ending(2)
+        tokens = [written[start : start + step] for start in range(0, len(written), step)]
+        said = ""
+        for token in tokens:
+            said += ending.feed(token)
+            if ending.reached:
+                break
+        assert said.rstrip() == passed
+        assert ending.reached == (written != passed)

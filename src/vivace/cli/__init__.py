@@ -6,6 +6,7 @@ import sys
 
 __all__ = ["main"]
 
+_MISTAKE = 2
 _STOPPED = 130  # what shells say of a program that Ctrl-C has ended
 
 
@@ -17,6 +18,15 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = _STOPPED
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "vivace":
+            raise
+        code = _MISTAKE
+        print(
+            f"vivace: the command line needs {error.name}, which is not installed: "
+            "pip install 'vivace[local]'",
+            file=sys.stderr,
+        )
     if code == _STOPPED:
         print("\nvivace: stopped", file=sys.stderr)
     sys.exit(code)

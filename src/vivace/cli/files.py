@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,8 +21,9 @@ def whole(path: Path) -> Iterator[Path]:
     A folder that had to be made for it is gone again if it did not. Raises AudioError if the file
     cannot be written.
     """
-    is_new, place = not path.parent.exists(), None
+    is_new, place = False, None
     try:
+        is_new = _is_folder(path.parent) is None
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
         os.close(handle)
@@ -46,12 +48,16 @@ def whole(path: Path) -> Iterator[Path]:
 
 def check_folder(folder: Path) -> None:
     """Raise AudioError if files could not be written there, now rather than after minutes."""
-    if folder.exists() and not folder.is_dir():
-        raise AudioError(f"{folder} is a file; name a folder for the results")
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not nearest.is_dir():
-        raise AudioError(f"{nearest} is a file, so there can be no folder {folder}; name another")
+    nearest = folder
     try:
+        if _is_folder(folder) is False:
+            raise AudioError(f"{folder} is a file; name a folder for the results")
+        places = (folder, *folder.absolute().parents)
+        nearest = next(place for place in places if _is_folder(place) is not None)
+        if not _is_folder(nearest):
+            raise AudioError(
+                f"{nearest} is a file, so there can be no folder {folder}; name another"
+            )
         # Tried, not asked for: rights alone do not tell of read-only disks, nor of root's limits.
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:
@@ -62,9 +68,23 @@ def check_folder(folder: Path) -> None:
 
 def check_file(path: Path) -> None:
     """Raise AudioError if this file could not be written."""
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder; name a file in it")
+    try:
+        if _is_folder(path):
+            raise AudioError(f"{path} is a folder; name a file in it")
+    except OSError as error:
+        raise AudioError(
+            f"{path} cannot be written ({error.strerror}); choose another place"
+        ) from error
     check_folder(path.parent)
+
+
+def _is_folder(path: Path) -> bool | None:
+    """None if there is nothing of that name. Raises OSError if it cannot be known."""
+    # Not `is_dir` and `exists`: depending on Python's version, these hide what is wrong.
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _umask() -> int:

@@ -35,10 +35,17 @@ def _read(name: str, rate: int) -> Line:
 def _split(name: str) -> tuple[str, float | None]:
     """`a.wav@2.5` → ("a.wav", 2.5); a file that is really called so wins."""
     path, at, suffix = name.rpartition("@")
-    if not at or Path(name).exists():
+    if not at or _exists(name):
         return name, None
     try:
         seconds = float(suffix)
     except ValueError:
         return name, None
     return (path, seconds) if 0 <= seconds < math.inf else (name, None)
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except OSError:  # whoever reads it will say why
+        return False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from vivace.cli import output, weights
@@ -28,7 +28,7 @@ from vivace.processors.rate_limit import AudioRateLimiter
 __all__ = ["hold", "talk"]
 
 _CHUNK_S = 0.02
-_LONGEST_GOODBYE_S = 30.0  # an answer that goes on for so long after the caller hung up is left
+_LONGEST_GOODBYE_S = 30.0  # whoever goes on, or is stuck, for so long after the last sound is left
 
 
 def talk(files: Sequence[str], out: Path, spec: str) -> None:
@@ -46,9 +46,11 @@ def talk(files: Sequence[str], out: Path, spec: str) -> None:
 
 
 async def hold(agent: Processor, caller: Caller, recording: Recording, shown: View) -> LagReport:
-    """One conversation, to its end. Raises ModelError if the model cannot answer."""
+    """One conversation, to its end, which comes 30 s after the caller's last sound at the latest.
+
+    Raises ModelError if the model cannot answer.
+    """
     zero = now()
-    ended: list[float] = []
 
     async def microphone() -> AsyncIterator[Part]:
         nonlocal zero
@@ -56,27 +58,40 @@ async def hold(agent: Processor, caller: Caller, recording: Recording, shown: Vi
         zero = current_run().bus.started_at
         for index in itertools.count(1):
             await sleep_until(zero + index * _CHUNK_S)
+            if not limit.expired():
+                limit.reschedule(now() + _LONGEST_GOODBYE_S)
             pcm = caller.chunk(index * _CHUNK_S)
             if pcm is None:
                 break
             recording.hear_user(pcm)
             shown.tick(now() - zero)
             yield Part.audio(pcm, USER_RATE, at=round((index - 1) * _CHUNK_S, 6))
-        ended.append(now())
 
+    limit = asyncio.timeout(_LONGEST_GOODBYE_S)
     with shown:
-        async with LoopLag() as lag, agent.run(microphone()) as parts:
-            async for part in parts:
-                at = now() - zero
-                caller.feed(part, at)
-                recording.feed(part, at)
-                _check(recording)
-                shown.feed(part, at)
-                shown.tick(at)
-                if ended and now() > ended[0] + _LONGEST_GOODBYE_S:
-                    break
+        async with LoopLag() as lag:
+            # It also holds while the run is closed, so that the microphone can always move it.
+            with _until(limit):
+                async with limit, agent.run(microphone()) as parts:
+                    async for part in parts:
+                        at = now() - zero
+                        caller.feed(part, at)
+                        recording.feed(part, at)
+                        _check(recording)
+                        shown.feed(part, at)
+                        shown.tick(at)
         recording.end(recording.duration)
     return lag.report()
+
+
+@contextmanager
+def _until(limit: asyncio.Timeout) -> Iterator[None]:
+    """Ends quietly when `limit` is reached."""
+    try:
+        yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
 
 
 def _check(recording: Recording) -> None:

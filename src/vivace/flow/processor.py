@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Sequence,
+)
 from typing import Any
 
 from vivace.errors import StageError
 from vivace.flow.run import Run, Stream, note_path
-from vivace.flow.streams import Source
-from vivace.part import Part
+from vivace.flow.streams import Source, is_one_value
+from vivace.part import Part, Signal
 
 __all__ = ["Processor", "chain", "part_processor", "processor"]
 
@@ -44,10 +51,21 @@ class Processor:
     def open(self, run: Run, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
         """This stage's output within `run`. `path` names it, as `agent[2].transcribe`."""
         try:
-            return run.boundary(self.call(stream), path)
+            return run.boundary(self._called(stream), path)
         except Exception as error:
             note_path(error, path)
             raise
+
+    def _called(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        called: object = self.call(stream)
+        if isinstance(called, AsyncIterator):
+            return called
+        if inspect.iscoroutine(called):
+            called.close()  # else Python complains, much later, that nobody awaited it
+        raise StageError(
+            f"`call` of {type(self).__name__} gives no stream of parts; it must be an async "
+            "generator: `async def call(self, stream)` with `yield`"
+        )
 
     def __add__(self, other: Processor) -> Processor:
         if not isinstance(other, Processor):
@@ -122,14 +140,17 @@ class _PartFunction(Processor):
 
     async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         async for part in stream:
+            if isinstance(part.body, Signal):
+                yield part
+                continue
             result = self._function(part)
             if inspect.isawaitable(result):
                 result = await result
             if result is None:
                 continue
-            if isinstance(result, Part | str):
+            if is_one_value(result):
                 yield Part.of(result)
-            elif isinstance(result, AsyncIterator):
+            elif isinstance(result, AsyncIterable):
                 try:
                     async for each in result:
                         yield Part.of(each)
@@ -144,8 +165,13 @@ class _PartFunction(Processor):
 def part_processor(function: Callable[[Part], Any]) -> Processor:
     """Make a processor of a function of one part.
 
-    It may be sync or async, and return or yield any number of parts: None, a part, text, or an
-    iterable of them. Parts are taken one at a time, in order.
+    It may be sync or async, and return or yield any number of parts: None, one value (a part, text,
+    a dict, a body), or an iterable of such values. Parts are taken one at a time, in order.
+
+    It does not get signals, such as `TurnComplete`: they pass by it in their place, so that a
+    function that drops what it does not know cannot leave somebody waiting for the end of a turn.
+
+    Raises PartError, as it runs, if the function gives something else.
     """
     if not callable(function):
         raise StageError(f"{function!r} is no function of one part")

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias, cast
 
-from vivace.part import Part
+from vivace.part import Body, Part
 
-__all__ = ["Source", "SourceReader", "as_stream"]
+__all__ = ["Source", "SourceReader", "as_stream", "is_one_value"]
 
-Source: TypeAlias = Part | str | AsyncIterable[Any] | Iterable[Any] | None
-"""A part, text, an iterable or async iterable of parts and plain values; None for no parts."""
+Source: TypeAlias = Part | Body | AsyncIterable[Any] | Iterable[Any] | None
+"""One value (a part, text, a dict, a body), or an iterable or async iterable of such values; None
+for no parts."""
+
+
+def is_one_value(value: object) -> bool:
+    """True for what is to become one part, and not one for each thing that is in it."""
+    # An array has samples in it, and no parts.
+    return (
+        isinstance(value, str | bytes | bytearray | memoryview | Mapping)
+        or hasattr(value, "__array__")
+        or not isinstance(value, Iterable | AsyncIterable)
+    )
 
 
 def as_stream(source: Source) -> AsyncIterator[Part]:
@@ -32,11 +43,11 @@ class SourceReader:
     def read(self) -> AsyncIterator[Part]:
         """The parts."""
         source = self._source
-        if source is None or isinstance(source, Part | str | bytes | dict):
+        if source is None or is_one_value(source):
             return self._read_all(iter([] if source is None else [source]))
         if isinstance(source, AsyncIterable):
             return self._read_async(source)
-        return self._read_all(iter(source))
+        return self._read_all(iter(cast("Iterable[Any]", source)))
 
     async def close_unread(self) -> None:
         """Close the source if reading has not begun; else its reader does."""

@@ -25,13 +25,13 @@ class RollingPrompt:
         self._window = Window(max_parts, duration_sec)
         self._stash: list[tuple[Part, bool]] = []
         self._max_parts = max_parts
-        self._pending: Channel[Part] | None = None
+        self._pending: Channel[tuple[Part, bool]] | None = None
 
     def add_part(self, part: Part, priority: Literal["normal", "high"] = "normal") -> None:
         """Add a part; whoever reads `pending` gets it too. Raises PartError if pins are full."""
         self._window.add(part, now(), pinned=priority == "high")
         if self._pending is not None:
-            self._pending.offer(part)
+            self._pending.offer((part, _stays(part, priority)))
 
     def stash_part(self, part: Part, priority: Literal["normal", "high"] = "normal") -> None:
         """Keep a part aside until `apply_stash`: what comes while the model speaks.
@@ -56,11 +56,15 @@ class RollingPrompt:
         if self._pending is not None:
             raise FlowError("the pending prompt is being read already; finalize_pending() first")
         # As much as the window can hold. A reader that falls further behind misses the oldest, as
-        # they have left the prompt too.
-        self._pending = Channel(self._max_parts, full="drop_oldest")
-        for part in self._window.parts():
-            self._pending.offer(part)
-        return self._pending
+        # they have left the prompt too; but never a pin. Pins fill half of it at most, so there is
+        # always something else to drop.
+        self._pending = Channel(
+            self._max_parts, full="drop_oldest", droppable=lambda entry: not entry[1]
+        )
+        parts = self._window.parts()
+        for index, part in enumerate(parts):
+            self._pending.offer((part, index < self._window.pinned))
+        return _parts_of(self._pending)
 
     def finalize_pending(self) -> None:
         """The pending prompt is complete: the model may answer. Does nothing if there is none."""
@@ -71,3 +75,12 @@ class RollingPrompt:
     def parts(self) -> list[Part]:
         """The prompt as it stands."""
         return self._window.parts()
+
+
+def _stays(part: Part, priority: str) -> bool:
+    return priority == "high" or part.role == "system"
+
+
+async def _parts_of(pending: Channel[tuple[Part, bool]]) -> AsyncIterator[Part]:
+    async for part, _ in pending:
+        yield part

@@ -6,7 +6,6 @@ sessions; and how SmolLM2, far too small for a real assistant, is made to hold a
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ import msgspec
 from vivace.errors import ModelError, ModelMissing
 from vivace.flow.processor import Processor
 from vivace.flow.worker import stream_from_thread
+from vivace.machines.sentences import sentence_ends
 from vivace.models import store
 from vivace.models.messages import Conversation, conversation, skipped_note
 from vivace.part import Part
@@ -201,9 +201,6 @@ def _message(role: str, content: str) -> Message:
 
 # -- where an answer ends ------------------------------------------------------------------------
 
-# The end of a sentence shows only when the next one begins: "3.5" and "Dr. Who" have none inside.
-_BORDER = re.compile(r"(?<!\b[MDS][rst])[.!?][\"')\]]*(?=\s+\S)")
-
 
 class _Ending:
     """Passes on tokens up to the end of the last sentence that is wanted."""
@@ -221,11 +218,12 @@ class _Ending:
         self._text += token
         if self._sentences is None:
             return token
-        borders = list(_BORDER.finditer(self._text))
-        if len(borders) < self._sentences:
+        # The end of a sentence shows only when the next one begins: tokens come with their space.
+        ends = [end for end in sentence_ends(self._text) if end < len(self._text)]
+        if len(ends) < self._sentences:
             return token
         self.reached = True
-        return self._text[before : borders[self._sentences - 1].end()]
+        return self._text[before : ends[self._sentences - 1]].rstrip()
 
 
 # -- llama.cpp -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,17 +75,18 @@ async def microphone(path: str | Path, rate: int = 16_000) -> AsyncIterator[Part
 
 
 def _check(path: Path) -> None:
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder; name an audio file in it")
-    if not path.exists():
-        raise AudioError(f"{path} does not exist; check the name")
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise AudioError(f"{path} is a folder; name an audio file in it")
         with path.open("rb"):
             pass
+    except (FileNotFoundError, NotADirectoryError):
+        raise AudioError(f"{path} does not exist; check the name") from None
     except OSError as error:
-        raise AudioError(f"{path} cannot be read ({error.strerror}); check its rights") from error
-    if not size:
+        what = "rights" if isinstance(error, PermissionError) else "name"
+        raise AudioError(f"{path} cannot be read ({error.strerror}); check its {what}") from error
+    if not status.st_size:
         raise AudioError(f"{path} is empty; record it again")
 
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from vivace.flow.processor import Processor
 from vivace.flow.run import current_run
+from vivace.machines.sentences import Sentences
 from vivace.part import Audio, Part
 
-__all__ = ["Sentences", "Speak"]
-
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*\s+|\n+")
-_CLAUSE_END = re.compile(r"[,;:.!?…–—]+[\"'”’)\]]*\s+|\n+")
-# Titles, initials and the numbers of a list: a full stop after these ends nothing.
-_NO_END = re.compile(
-    r"(?:^|\s)(?:mr|mrs|ms|dr|prof|st|vs|e\.g|i\.e|[a-z]|\d{1,3})\.\s*$", re.IGNORECASE
-)
+__all__ = ["Speak"]
 
 
 class Speak(Processor):
@@ -26,7 +19,7 @@ class Speak(Processor):
         it says. Such as `vivace.models.hibari.Hibari`.
 
     The text itself goes to the side lane `ui` as it comes. Texts of other roles, and all that is
-    no text, pass untouched.
+    no text, pass untouched. If the model fails, what it had written is said first.
     """
 
     def __init__(self, voice: Callable[[str], Awaitable[Sequence[Audio]]]) -> None:
@@ -34,12 +27,18 @@ class Speak(Processor):
 
     async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         sentences, last = Sentences(), Part("", role="model")
-        fence = current_run().bus.fence
-        async for part in stream:
+        stream, failure = aiter(stream), None
+        while True:
+            try:
+                part = await anext(stream)
+            except StopAsyncIteration:
+                break
+            except Exception as error:
+                failure = error  # what it had written until then is said all the same
+                break
             is_text = isinstance(part.body, str) and part.role == "model"
             if not is_text or part.turn != last.turn:
-                rest = sentences.rest()
-                for spoken in [] if fence.stale(last) else await self._say(rest, last):
+                for spoken in await self._say_rest(sentences, last):
                     yield spoken
                 sentences = Sentences()
             if not is_text:
@@ -50,56 +49,17 @@ class Speak(Processor):
             for sentence in sentences.feed(part.text):
                 for spoken in await self._say(sentence, part):
                     yield spoken
-        for spoken in await self._say(sentences.rest(), last):
+        for spoken in await self._say_rest(sentences, last):
             yield spoken
+        if failure is not None:
+            raise failure
+
+    async def _say_rest(self, sentences: Sentences, last: Part) -> list[Part]:
+        if current_run().bus.fence.stale(last):
+            return []
+        return await self._say(sentences.rest(), last)
 
     async def _say(self, text: str, part: Part) -> list[Part]:
         if not text.strip():
             return []
         return [part.derive(body=audio) for audio in await self._voice(text)]
-
-
-class Sentences:
-    """Cuts growing text where it can be spoken.
-
-    The first piece may be a clause of `first_words` words, so that speech begins early; after that
-    whole sentences, which sound better. A piece longer than `longest` characters is cut at a clause
-    or at the last space. Joined, the pieces and the rest give the text back.
-    """
-
-    def __init__(self, first_words: int = 4, longest: int = 300) -> None:
-        self._first_words = first_words
-        self._longest = longest
-        self._text = ""
-        self._begun = False
-
-    def feed(self, text: str) -> list[str]:
-        """Add text; return the pieces that are complete."""
-        self._text += text
-        pieces = []
-        while (end := self._end()) is not None:
-            pieces.append(self._text[:end])
-            self._text = self._text[end:]
-            self._begun = True
-        return pieces
-
-    def rest(self) -> str:
-        """What has not been returned yet; then there is none."""
-        rest, self._text = self._text, ""
-        self._begun = self._begun or bool(rest.strip())
-        return rest
-
-    def _end(self) -> int | None:
-        for match in (_SENTENCE_END if self._begun else _CLAUSE_END).finditer(self._text):
-            if match.end() > self._longest:
-                break
-            piece = self._text[: match.end()]
-            if _NO_END.search(piece) or not re.search(r"\w", piece):
-                continue
-            if self._begun or len(piece.split()) >= self._first_words:
-                return match.end()
-        if len(self._text) <= self._longest:
-            return None
-        clauses = [m.end() for m in _CLAUSE_END.finditer(self._text) if m.end() <= self._longest]
-        space = self._text.rfind(" ", 1, self._longest) + 1
-        return clauses[-1] if clauses else space or self._longest

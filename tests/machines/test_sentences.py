@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vivace.processors.speak import Sentences
+from vivace.machines.sentences import Sentences, sentence_ends
 
 quick = settings(max_examples=100, deadline=None)
 
@@ -144,6 +144,20 @@ def test_a_blank_rest_begins_nothing() -> None:
     assert sentences.feed("  \n") == []
     assert sentences.rest() == "  \n"
     assert sentences.feed("Now this is long, and more. ")[0] == "Now this is long, "
+
+
+# -- all sentences at once ----------------------------------------------------------------------
+
+
+def test_where_sentences_end() -> None:
+    """Behind the white space that follows; titles, numbers and dots alone end none."""
+    text = "I met Mrs. Smith. She is 3.5 m tall!  ... Is she? Yes."
+    ends = list(sentence_ends(text))
+    assert [text[:end] for end in ends] == [
+        "I met Mrs. Smith. ",
+        "I met Mrs. Smith. She is 3.5 m tall!  ",
+        "I met Mrs. Smith. She is 3.5 m tall!  ... Is she? ",
+    ]
 
 
 # -- for all texts ----------------------------------------------------------------------------
