@@ -4,6 +4,7 @@ import io
 import signal
 import sys
 import warnings
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from vivace import cli
-from vivace.cli import app, report
+from vivace.cli import app, models, report
 from vivace.cli.files import check_file, check_folder, whole
 from vivace.cli.interrupt import interruptible
 from vivace.cli.lines import read_lines
@@ -217,3 +218,13 @@ def test_warnings_that_were_asked_for_are_shown(monkeypatch: pytest.MonkeyPatch)
 def _warn_after_quiet() -> None:
     quiet()
     warnings.warn("asked for", stacklevel=1)
+
+
+def test_a_voice_that_is_not_installed_is_listed_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The synthesiser comes as a package: without it the list says that it is not there."""
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(models, "version", missing)
+    assert models._voice()[4] == "[dim]no[/]"

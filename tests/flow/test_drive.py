@@ -891,3 +891,23 @@ async def test_many_runs_of_one_stage_at_once() -> None:
     tasks = [asyncio.create_task(one(n / 64)) for n in range(50)]
     await asyncio.wait(tasks)
     assert all(task.result() == [round(n * 0.1, 6) for n in range(10)] for task in tasks)
+
+
+async def test_time_stands_still_for_a_machine_whose_run_is_being_closed() -> None:
+    """While another stage takes its time to close, the machine is not woken any more."""
+    machine = Told()
+    machine.due = 0.75
+
+    @processor
+    async def slow_to_close(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        try:
+            async for part in stream:
+                yield part
+        finally:
+            await asyncio.sleep(0.4)
+
+    async with (Driven(machine) + slow_to_close).run(["a", "b", "c", "d"]) as parts:
+        await anext(parts)
+        await asyncio.sleep(0.5)
+    assert now() == 0.9
+    assert (0.75, "tick") not in machine.log
