@@ -16,7 +16,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m "not real"
+	$(BIN)/pytest -q -m "not real" -n auto
 
 # Everything: the quick half, then real models, processes and sockets; coverage of both, by module.
 test: $(VENV)/.dev
