@@ -3,8 +3,11 @@
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from vivace.testing import run_virtual
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,8 +43,12 @@ def blocks() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "program"), blocks(), ids=lambda value: value[:24])
 def test_programs_on_the_pages_run(name: str, program: str) -> None:
-    """A program printed on a page runs as it stands."""
-    exec(compile(program, name, "exec"), {"__name__": name})
+    """A program printed on a page runs as it stands, and so do the tests that it shows."""
+    shown: dict[str, Any] = {"__name__": name}
+    exec(compile(program, name, "exec"), shown)
+    for key in [key for key in shown if key.startswith("test_")]:
+        run_virtual(shown[key])
+    assert len(shown) > 2, "a program defines or imports something"
 
 
 def test_links_lead_somewhere() -> None:

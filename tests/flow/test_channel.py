@@ -574,8 +574,10 @@ async def test_waiting_for_room_ends_when_the_channel_closes() -> None:
     await channel.send(1)
     waiter = start(channel.wait_for_room())
     await settle()
+    assert not waiter.done()
     channel.close()
     await waiter
+    assert not channel.has_room()
 
 
 async def test_all_who_wait_for_room_see_it() -> None:
@@ -599,6 +601,8 @@ async def test_cancelling_one_who_waits_for_room_wakes_the_next() -> None:
     await channel.receive()
     await cancel(first)
     await second
+    assert first.cancelled()
+    assert channel.has_room()
 
 
 async def test_who_waits_for_room_may_leave() -> None:

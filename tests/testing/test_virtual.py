@@ -703,7 +703,12 @@ def test_a_generator_that_still_stands_half_way_is_named() -> None:
 
 def test_an_unclosed_generator_can_be_allowed() -> None:
     """`allow_unclosed` is for tests of what happens on `break`."""
-    run_virtual(break_off, allow_unclosed=True)
+
+    async def main() -> str:
+        await break_off()
+        return "came to its end"
+
+    assert run_virtual(main, allow_unclosed=True) == "came to its end"
 
 
 def test_closed_generators_are_fine() -> None:

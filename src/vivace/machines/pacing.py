@@ -14,7 +14,7 @@ import msgspec
 from vivace.audio import slice_pcm
 from vivace.machines.fence import is_stale
 from vivace.machines.machine import Announce, Item, Machine, Output
-from vivace.part import Audio, Body, Data, Held, Interrupted, Part, Reset, Resumed, TurnComplete
+from vivace.part import Audio, Data, Held, Interrupted, Part, Reset, Resumed, TurnComplete
 
 __all__ = ["Pacer", "PacerCounts", "PacingRules", "share_words"]
 
@@ -86,7 +86,10 @@ class Pacer(Machine):
                 return []
             case Part(body=Audio()):
                 return self._take(item, now)
-            case Part(body=body) if not self._queued.get(item.role) and not _ends(body):
+            case Part(body=TurnComplete()):  # waits for the last chunk, though none be queued
+                self._put(item)
+                return self.tick(now)
+            case Part() if not self._queued.get(item.role):
                 return [item]  # the user's signals do not wait for what the agent still has to say
             case Part():
                 self._put(item)
@@ -191,11 +194,6 @@ class Pacer(Machine):
     def _status(self, event: str, turn: int, now: float, seconds: float) -> list[Output]:
         news = {"event": event, "turn": turn, "seconds": round(seconds, 6)}
         return [Part(Data(news), role="model", substream="status", at=round(now - self._zero, 6))]
-
-
-def _ends(body: Body) -> bool:
-    """True for what must wait until the last chunk has been played, though none is queued."""
-    return isinstance(body, TurnComplete)
 
 
 def share_words(words: str, count: int) -> list[str]:
