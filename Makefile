@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SPEECH := examples/speech
+C      := src/vivace/flow/_speedups.c
 
 .PHONY: demo check test changelog clean
 
@@ -26,6 +27,7 @@ test: $(VENV)/.dev
 	$(BIN)/vivace models pull
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest
+	VIVACE_PURE_PYTHON=1 $(BIN)/coverage run -m pytest -q tests/flow
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/python tools/coverage_by_module.py
 
@@ -39,10 +41,10 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vivace needs Python 3.11 or newer; this is %s. Choose another one: make PYTHON=python3.12 ..." % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.local: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.local: pyproject.toml $(C) | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[local]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml $(C) | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.local

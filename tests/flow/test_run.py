@@ -281,12 +281,12 @@ def test_a_stream_may_outlive_its_loop() -> None:
 
 @pytest.mark.parametrize(
     ("agent", "ahead"),
-    [(copy, 3), (copy + copy + copy, 3), (copy + nested, 7), (Driven(), 5)],
+    [(copy, 1), (copy + copy + copy, 1), (copy + nested, 3), (Driven(), 3)],
     ids=["one", "three", "nested", "driven"],
 )
 @pytest.mark.virtual(seeds=20)
 async def test_nothing_runs_far_ahead_of_the_consumer(agent: Processor, ahead: int) -> None:
-    """A consumer that takes one part makes so many be pulled: one waits, one is in the hand."""
+    """A consumer that takes one part makes one be pulled, and as many as an outbox may hold (2)."""
     log: list[str] = []
     async with agent.run(numbers(log)) as parts:
         await anext(parts)
@@ -675,13 +675,12 @@ async def test_a_side_lane_overtakes_what_waits() -> None:
         yield Part("2", substream="ui")
         yield Part("c")
 
-    async with talks.run(None) as parts:
+    async with (talks + Driven()).run(None) as parts:
         seen = [(await anext(parts)).text]
         await asyncio.sleep(1.0)
-        seen.append((await anext(parts)).text)
-        await asyncio.sleep(1.0)
         seen += [part.text async for part in parts]
-    assert seen == ["a", "1", "2", "b", "c"]
+    assert [text for text in seen if text in "abc"] == ["a", "b", "c"]
+    assert [text for text in seen if text not in "ac"] == ["1", "2", "b"]
 
 
 async def test_a_talkative_stage_has_to_wait() -> None:

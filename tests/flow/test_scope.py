@@ -124,17 +124,18 @@ async def test_an_error_is_told_once_and_the_others_go_on() -> None:
     assert errors == [error]
 
 
-async def test_errors_while_stopping_are_not_told() -> None:
-    """What a task raises in its cleanup is nobody's error any more, and asyncio stays silent."""
+async def test_errors_while_stopping_are_told_as_well() -> None:
+    """What a task raises in its cleanup is not lost, and asyncio stays silent."""
     scope, errors = scope_with_log()
+    error = ValueError("in cleanup")
 
     def fail() -> None:
-        raise ValueError("in cleanup")
+        raise error
 
     scope.start(hang(fail), "fails late")
     await asyncio.sleep(0)
     await scope.stop()
-    assert errors == []
+    assert errors == [error]
 
 
 async def test_a_swallowed_cancellation_is_repeated_half_way() -> None:

@@ -5,14 +5,23 @@ import numpy as np
 import pytest
 
 from vivace.errors import PartError
-from vivace.flow.streams import Source, SourceReader, as_stream
+from vivace.flow.streams import Source, open_source
 from vivace.part import Audio, Data, Part, TurnEnded
 
 pytestmark = pytest.mark.virtual
 
 
 async def parts(source: Source) -> list[Part]:
-    return [part async for part in as_stream(source)]
+    values, closable = open_source(source)
+    try:
+        return [Part.of(value) async for value in values]
+    finally:
+        await close(closable)
+
+
+async def close(closable: list[Any]) -> None:
+    for each in reversed(closable):
+        await each.aclose()
 
 
 class Socket(AsyncIterator[Any]):
@@ -78,30 +87,12 @@ async def test_bytes_alone_are_refused_with_a_reason() -> None:
         await parts(b"12")
 
 
-async def test_an_async_source_is_closed_at_its_end() -> None:
-    """An async iterable gives its values as parts and is then closed, once."""
-    socket, part = Socket("a", b := Part("b")), b
-    seen = await parts(socket)
-    assert [it.text for it in seen] == ["a", "b"]
-    assert seen[1] is part
-    assert socket.closed == 1
-
-
-async def test_an_async_source_is_closed_when_left_early() -> None:
-    """Closing the stream half-way closes the source."""
-    socket = Socket("a", "b")
-    stream: Any = as_stream(socket)
-    assert (await anext(stream)).text == "a"
-    await stream.aclose()
-    assert socket.closed == 1
-
-
-async def test_a_value_that_is_no_part_closes_the_source_too() -> None:
-    """An error in the middle closes the source and is raised."""
-    socket = Socket("a", object(), "b")
-    with pytest.raises(PartError, match=r"builtins\.object cannot be made into a part"):
-        await parts(socket)
-    assert socket.closed == 1
+async def test_what_can_be_closed_is_told() -> None:
+    """An async source that can be closed is to be closed, once; the values come as they are."""
+    socket = Socket("a", b := Part("b"))
+    values, closable = open_source(socket)
+    assert [value async for value in values] == ["a", b]
+    assert closable == [socket]
 
 
 async def test_a_source_that_cannot_be_closed_is_left_alone() -> None:
@@ -117,6 +108,7 @@ async def test_a_source_that_cannot_be_closed_is_left_alone() -> None:
             return self.left.pop()
 
     assert [part.text for part in await parts(Plain())] == ["a", "b"]
+    assert open_source(Plain())[1] == []
 
 
 async def test_what_an_iterable_made_for_us_is_closed() -> None:
@@ -131,14 +123,14 @@ async def test_what_an_iterable_made_for_us_is_closed() -> None:
             finally:
                 log.append("closed")
 
-    stream: Any = as_stream(Microphone())
-    assert (await anext(stream)).text == "a"
-    await stream.aclose()
+    values, closable = open_source(Microphone())
+    assert await anext(values) == "a"
+    await close(closable)
     assert log == ["closed"]
 
 
 async def test_a_source_with_a_close_of_its_own_is_closed_as_well() -> None:
-    """An iterable that makes a generator for us and can be closed itself: both are closed."""
+    """An iterable that makes a generator for us and can be closed itself: both are, in order."""
     log: list[str] = []
 
     class Socket:
@@ -152,57 +144,28 @@ async def test_a_source_with_a_close_of_its_own_is_closed_as_well() -> None:
         async def aclose(self) -> None:
             log.append("socket")
 
-    stream: Any = as_stream(Socket())
-    await anext(stream)
-    await stream.aclose()
+    values, closable = open_source(Socket())
+    await anext(values)
+    await close(closable)
     assert log == ["generator", "socket"]
 
 
-@pytest.mark.parametrize("begun", [True, False])
-async def test_a_reader_closes_its_source_once(begun: bool) -> None:
-    """Whether it was read or not, a source is closed once, by one of the two."""
-    socket = Socket("a")
-    reader = SourceReader(socket)
-    stream: Any = reader.read()
-    if begun:
-        await anext(stream)
-    await stream.aclose()
-    await reader.close_unread()
-    await reader.close_unread()
-    assert socket.closed == 1
-
-
-async def test_an_unread_generator_is_closed() -> None:
-    """A plain generator, begun by somebody else, is closed though nobody read it here."""
+@pytest.mark.parametrize("read", [0, 1])
+async def test_a_plain_generator_is_closed(read: int) -> None:
+    """A generator that somebody else began and still holds is closed, whether it was read or not."""
     log: list[str] = []
 
-    def values() -> Iterator[str]:
+    def letters() -> Iterator[str]:
         try:
-            yield "a"
-            yield "b"
+            yield from "abc"
         finally:
             log.append("closed")
 
-    source = values()
+    source = letters()
     next(source)
-    await SourceReader(source).close_unread()
-    await SourceReader(["a list"]).close_unread()
+    values, closable = open_source(source)
+    for _ in range(read):
+        assert await anext(values) == "b"
+    await close(closable)
     assert log == ["closed"]
-
-
-async def test_a_plain_generator_is_closed_when_left_early() -> None:
-    """A generator that somebody else still holds is closed as well."""
-    log: list[str] = []
-
-    def values() -> Iterator[str]:
-        try:
-            yield "a"
-            yield "b"
-        finally:
-            log.append("closed")
-
-    source = values()
-    stream: Any = as_stream(source)
-    await anext(stream)
-    await stream.aclose()
-    assert log == ["closed"]
+    await close(open_source(["a list"])[1])

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 from weakref import WeakSet
 
-from vivace.flow.channel import Channel
 from vivace.flow.clock import now
 from vivace.machines.fence import Fence
 from vivace.machines.playout import Ledger
 from vivace.part import Interrupted, Part, Played, Playing, Reset, Signal, TurnComplete, TurnEnded
 
-__all__ = ["Bus", "Listener"]
+__all__ = ["Bus", "Listener", "Purgeable"]
 
 Listener: TypeAlias = Callable[[Signal], None]
+
+
+class Purgeable(Protocol):
+    """Where parts wait: a channel, or what waits for the consumer."""
+
+    def purge(self, stale: Callable[[Part], bool]) -> int:
+        """Take out all that is stale; return how many."""
+        ...
 
 
 class Bus:
@@ -33,13 +40,13 @@ class Bus:
         self.ledger = Ledger()
         self.started_at = now()
         self._deliver = deliver
-        self._channels: WeakSet[Channel[Part]] = WeakSet()
+        self._channels: WeakSet[Purgeable] = WeakSet()
         self._listeners: list[Listener] = []
         self._waiting: deque[tuple[Signal, Listener | None]] = deque()
         self._announcing = False
 
-    def register(self, channel: Channel[Part]) -> None:
-        """An interruption purges this channel too, for as long as it lives."""
+    def register(self, channel: Purgeable) -> None:
+        """An interruption purges `channel` too, for as long as it lives."""
         self._channels.add(channel)
 
     def subscribe(self, listener: Listener) -> None:

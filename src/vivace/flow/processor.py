@@ -21,7 +21,8 @@ from collections.abc import (
 from typing import Any
 
 from vivace.errors import StageError
-from vivace.flow.run import Run, Stream, note_path
+from vivace.flow.hop import note_path
+from vivace.flow.run import Run, Stream
 from vivace.flow.streams import Source, is_one_value
 from vivace.part import Part, Signal
 

@@ -1,28 +1,33 @@
 """A run: one pass of a stream through a processor, with all that lives and dies with it.
 
-This file owns the lifetime of stages: opening them, telling them apart in errors, taking side lanes
-straight to the output, and closing everything within a bound however the run ends.
+This file owns the lifetime of stages: opening them, telling them apart in errors, handing their
+parts and what they say aside to the consumer, and closing everything however the run ends. The
+stages run in the consumer's own time, and nothing is made before it is asked for; where a stage has
+to wait, the run's task goes on with it, so that what is urgent can still reach the consumer.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from typing import Any, Protocol
 
-from vivace.errors import Closed, FlowError, StageError
+from vivace.errors import FlowError, StageError
 from vivace.flow.bus import Bus
 from vivace.flow.channel import Channel
-from vivace.flow.clock import now
-from vivace.flow.scope import STOP_WITHIN_S, Scope, complain, halt
-from vivace.flow.streams import Source, SourceReader
+from vivace.flow.closing import attach, close_all
+from vivace.flow.eager import WAITS, Eager, Steps
+from vivace.flow.hop import Gate, Taker, hop
+from vivace.flow.scope import Scope
+from vivace.flow.streams import Source, open_source
 from vivace.part import Part, is_side_lane
 
 __all__ = ["Run", "Stream", "current_run"]
 
 _SIDE_PARTS = 64  # more than any stage has to say at once; then the stage that talks must wait
+_AT_ONCE = 128  # parts without a wait; then others have their turn, as a loop of asyncio expects
 _current: ContextVar[Run | None] = ContextVar("vivace_run", default=None)
 
 
@@ -52,155 +57,196 @@ class Run:
 
     def __init__(self, stage: Stage, source: Source) -> None:
         self._parent = _current.get()
-        # One part: the consumer decides the pace, and nothing runs ahead of it.
-        self.output: Channel[Part] = Channel(1)
-        self.side: Channel[Part] = Channel(_SIDE_PARTS)
         self.is_root = self._parent is None
-        self.bus: Bus = self._parent.bus if self._parent else Bus(self._deliver)
-        self.bus.register(self.output)
+        self.bus: Bus = self._parent.bus if self._parent else Bus(self._urgent)
+        self.bus.register(self)
+        self.side: Channel[Part] = Channel(_SIDE_PARTS)
         self.scope = Scope(self.fail)
         self.loop = asyncio.get_running_loop()
-        self._opened: list[tuple[str, Any]] = []
-        self.late: deque[Part] = deque()  # what was announced of the last parts
+        self.name = stage.name
+        self.opened: list[tuple[str, Any]] = []
+        self.errors: list[BaseException] = []  # in the order in which they came
+        self.ended = False  # nothing more will come of the stages
         self.closing = False
-        self._stage = stage
-        self._source = SourceReader(source)
+        self.gate: Gate | None = None
+        self._parts: AsyncIterator[Part] | None = None
+        self._overtaking: deque[Part] = deque()
+        self._part: Part | None = None  # waits for the consumer, who took something urgent first
+        self._consumers: list[asyncio.Future[None]] = []
+        self._told = False
         # Whoever causes a task, be it the consumer or a timer, it belongs to this run.
-        self._context = copy_context()
-        self._context.run(_current.set, self)
-        self.start(self._run(), f"{stage.name}.run")
+        self.context = copy_context()
+        self.context.run(_current.set, self)
+        self.eager = Eager(self.scope.start, f"{stage.name}.run", self.context, self._came)
+        self.context.run(self._open, stage, source)
+
+    def _open(self, stage: Stage, source: Source) -> None:
+        try:
+            values, closable = open_source(source)
+            self.opened += [("source", it) for it in closable]
+            if self._parent is not None:
+                values = _pulled_by(self._parent, values)
+                self.opened.append(("source", values))
+            parts = aiter(stage.open(self, self._hop(values, "source"), stage.name))
+            task, context = self.eager.task, self.context
+            self._parts = parts
+            self.gate = Gate(parts, self._came, self._waits, task, context, self.loop, _AT_ONCE)
+        except Exception as error:
+            self.fail(error)
+
+    # -- what stages use ----------------------------------------------------------------------
 
     def start(self, coro: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run `coro` as a task of this run, until it ends or the run does."""
-        return self.scope.start(coro, name, self._context.copy())
+        return self.scope.start(coro, name, self.context.copy())
 
     def boundary(self, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
         """`stream` as the next stage sees it: side lanes taken out, failures told by `path`."""
         self.own(stream, path)
-        passed = self._pass(stream, path)
-        self._opened.append((path, passed))
-        return passed
+        return self._hop(stream, path)
 
     def own(self, stream: AsyncIterator[Part], path: str) -> None:
         """Close `stream` when the run ends, if it can be closed."""
-        if hasattr(stream, "aclose") and all(it is not stream for _, it in self._opened):
-            self._opened.append((path, stream))
+        if hasattr(stream, "aclose") and all(it is not stream for _, it in self.opened):
+            self.opened.append((path, stream))
 
     def say(self, part: Part) -> None:
         """Send a part of a side lane straight to the consumer, though `side` be full.
 
         Whoever cannot wait asks `side.has_room` before taking more input.
         """
-        if not self.output.closed:
+        if not self.closing:
             self.side.send_nowait(part)
-            self.output.send_urgent(part)
+            self._urgent(part)
 
     def fail(self, error: BaseException) -> None:
         """End the run with `error`, after what the consumer can still get."""
-        self.output.close(error)
+        if all(it is not error for it in self.errors):
+            self.errors.append(error)
+        self._end()
+
+    def _hop(self, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
+        passed = hop(stream, self._aside, path)
+        if hasattr(passed, "ag_frame"):  # the one in C rests nowhere
+            self.opened.append((path, passed))
+        return passed
+
+    def _aside(self, part: Part) -> Coroutine[Any, Any, None] | None:
+        if self.side.has_room():
+            self.say(part)
+            return None
+        return self._say_later(part)
+
+    async def _say_later(self, part: Part) -> None:
+        await self.side.wait_for_room()
+        self.say(part)
+
+    # -- what the consumer uses ---------------------------------------------------------------
+
+    def take(self) -> Part | None:
+        """What comes next, or None if that has to be waited for.
+
+        Raises the run's first error, once; then and at the end StopAsyncIteration.
+        """
+        while not self._overtaking:
+            if self._part is not None:
+                part, self._part = self._part, None
+                return part
+            if self.ended or self._parts is None:
+                self._raise()
+            elif self.eager.waits:
+                return None
+            else:
+                self._step(self._parts)
+        part = self._overtaking.popleft()
+        if part.substream and not self.side.empty() and is_side_lane(part.substream):
+            self.side._take()
+        return part
+
+    def _step(self, parts: AsyncIterator[Part]) -> None:
+        """Let the stages make a part, as far as they can without waiting."""
+        try:
+            part = self.eager.begin(anext(parts))  # type: ignore[arg-type]
+        except BaseException as error:
+            self._came(None, error)
+        else:
+            if part is not WAITS:
+                self._came(part, None)
+
+    def _waits(self, steps: Steps, waits_for: Any) -> None:
+        self._loud()
+        self.eager.hand_over(steps, waits_for)
+
+    def _loud(self) -> None:
+        if self.gate is not None:
+            self.gate.quiet = False
+
+    def hush(self) -> None:
+        """Let the consumer take the short way again, if there is nothing on the long one."""
+        if self.gate is not None:
+            busy = self._overtaking or self._part is not None or self.eager.waits
+            self.gate.quiet = not busy and not self.ended
+
+    def _came(self, part: Part | None, error: BaseException | None) -> bool:
+        if error is None:
+            if part is not None and not (part.turn and self.bus.fence.stale(part)):
+                self._part = part
+            self._wake()
+        elif isinstance(error, StopAsyncIteration):
+            self._end()
+        elif not isinstance(error, asyncio.CancelledError):
+            self.fail(error)
+        elif not self.closing:
+            self.fail(FlowError(f"a stage of {self.name} was cancelled from inside"))
+        return not self.closing
+
+    def _raise(self) -> None:
+        if self.errors and not self._told:
+            self._told = True
+            raise self.errors[0]
+        raise StopAsyncIteration
+
+    async def news(self) -> None:
+        """Return when `take` may have something: also if, by then, somebody has taken it."""
+        waiter = self.loop.create_future()
+        self._consumers.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._consumers:
+                self._consumers.remove(waiter)
+
+    def _wake(self) -> None:
+        self._loud()
+        for waiter in self._consumers:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._consumers.clear()
+
+    def _urgent(self, part: Part) -> None:
+        if not self.closing:  # else the consumer has left, and there is nobody to tell
+            self._overtaking.append(part)
+            self._wake()
+
+    def _end(self) -> None:
+        self.ended = True
+        self._wake()
+
+    def purge(self, stale: Callable[[Part], bool]) -> int:
+        """Take out what waits for the consumer if it is stale; return how much that was."""
+        if self._part is None or not stale(self._part):
+            return 0
+        self._part = None
+        return 1
 
     async def close(self) -> None:
         """Stop all tasks and close all stages, the last one first, within a bound.
 
-        Raises the first error of a stage's cleanup, once all is closed.
+        What they raise meanwhile is added to `errors`.
         """
         self.closing = True
-        self.output.close()
-        closer = self.loop.create_task(
-            self._close(), name=f"{self._stage.name}.close", context=self._context.copy()
-        )
-        cancelled: asyncio.CancelledError | None = None
-        while not closer.done():
-            try:
-                await asyncio.wait([closer])
-            except asyncio.CancelledError as error:
-                cancelled = error  # closing is bounded: finish it, then be cancelled
-        failed = closer.exception()
-        if cancelled is not None:
-            raise cancelled
-        if failed is not None:
-            raise failed
-
-    async def _close(self) -> None:
-        until = now() + STOP_WITHIN_S
-        complaints = await self.scope.halt(STOP_WITHIN_S / 2)
-        half = now() + (until - now()) / 2
-        opened, self._opened = self._opened, []
-        running = [(path, it) for path, it in opened if getattr(it, "ag_running", False)]
-        closings: list[asyncio.Task[None]] = []
-        for path, stream in opened[::-1]:
-            if not getattr(stream, "ag_running", False):
-                closings.append(self.loop.create_task(stream.aclose(), name=f"closing {path}"))
-                # In order while there is time; after that all begin, whatever the others do.
-                await asyncio.wait(closings[-1:], timeout=max(0.0, half - now()))
-        closings.append(self.loop.create_task(self._source.close_unread(), name="closing source"))
-        await asyncio.wait(closings[-1:], timeout=max(0.0, half - now()))
-        slow = {closing for closing in closings if not closing.done()}
-        left = await halt(slow, max(0.0, until - now()))
-        for closing in slow:
-            left.setdefault(closing, f"{closing.get_name()} took too long and was cancelled")
-        if running:
-            path = running[0][0]  # each of them waits for the one before it
-            complaints = dict.fromkeys(complaints, f"{path} would not stop and was left behind")
-            self._close_later(set(complaints), running)
-        ended = [closing for closing in closings if closing.done() and not closing.cancelled()]
-        errors = [error for closing in ended if (error := closing.exception())]
-        complain(complaints | left)
-        if errors:
-            raise errors[0]
-
-    def _close_later(self, stuck: set[asyncio.Task[Any]], running: list[tuple[str, Any]]) -> None:
-        """Should the tasks that were left behind ever end, close what they kept from it."""
-
-        async def close() -> None:
-            await asyncio.wait(stuck)
-            for _, stream in reversed(running):
-                await stream.aclose()
-
-        if stuck:
-            self.loop.create_task(close(), name=f"{self._stage.name}.close when it can")
-
-    def _deliver(self, part: Part) -> None:
-        try:
-            self.output.send_urgent(part)
-        except Closed:
-            if not self.closing:  # else the consumer has left, and there is nobody to tell
-                self.late.append(part)
-
-    async def _run(self) -> None:
-        source: AsyncIterator[Part] = self._source.read()
-        if self._parent is not None:
-            self._opened.append(("source", source))
-            source = _pulled_by(self._parent, source)
-        try:
-            out = self._stage.open(self, self.boundary(source, "source"), self._stage.name)
-            async for part in out:
-                if not (part.turn and self.bus.fence.stale(part)):
-                    await self.output.send(part)
-        except asyncio.CancelledError:
-            if not self.closing:
-                self.fail(FlowError(f"a stage of {self._stage.name} was cancelled from inside"))
-            raise
-        self.output.close()
-
-    async def _pass(self, stream: AsyncIterator[Part], path: str) -> AsyncGenerator[Part, None]:
-        try:
-            async for part in stream:
-                if part.substream and is_side_lane(part.substream):
-                    await self.side.wait_for_room()
-                    self.say(part)
-                else:
-                    yield part
-        except Exception as error:
-            note_path(error, path)
-            raise
-
-
-def note_path(error: Exception, path: str) -> None:
-    """Note once where `error` came from: the first to tell is nearest to it."""
-    if not getattr(error, "_vivace_path", None):
-        error._vivace_path = path  # type: ignore[attr-defined]
-        error.add_note(f"in {path}")
+        self._end()
+        await close_all(self)
 
 
 async def _pulled_by(run: Run, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
@@ -216,11 +262,14 @@ async def _pulled_by(run: Run, stream: AsyncIterator[Part]) -> AsyncIterator[Par
         yield part
 
 
-class Stream(AsyncIterator[Part]):
+class Stream(Taker):
     """The parts that come out of a processor. Made by calling one; begins with the first part.
 
     Leaving early, by `break`, an error or cancellation, stops every task of the run and closes its
     source. `async with` makes that moment explicit; so does `aclose`.
+
+    An error is raised once, as itself. Whatever else fails, then or while the run is closed, is
+    noted on it.
     """
 
     def __init__(self, stage: Stage, source: Source) -> None:
@@ -229,39 +278,61 @@ class Stream(AsyncIterator[Part]):
         self._run: Run | None = None
         self._closed = False
 
-    def __aiter__(self) -> Stream:
-        return self
-
-    async def __anext__(self) -> Part:
-        if self._closed:
-            raise StopAsyncIteration
-        if self._run is None:
-            self._run = Run(self._stage, self._source)
+    async def _anext(self) -> Part:
         run = self._run
+        if run is None:
+            if self._closed:
+                raise StopAsyncIteration
+            run = self._run = Run(self._stage, self._source)
+            self._gate = run.gate
         try:
-            part = await run.output.receive()
-        except Closed as closed:
-            if run.late and closed is not run.output.error:
-                return run.late.popleft()
-            await self.aclose()
-            if closed is run.output.error:
-                raise  # a stage's own, not the end of the output
-            raise StopAsyncIteration from None
-        except BaseException:
-            await self.aclose()
+            part = await self._take(run)
+        except BaseException as error:
+            await self._leave(error)
             raise
-        if part.substream and not run.side.empty() and is_side_lane(part.substream):
-            await run.side.receive()
-        elif part.turn and run.is_root:
+        if part.turn and run.is_root and not part.substream:
             run.bus.handed_out(part)
+        run.hush()
+        return part
+
+    async def _take(self, run: Run) -> Part:
+        gate = run.gate
+        if gate is not None:
+            gate.at_once += 1
+            if gate.at_once >= _AT_ONCE:
+                await asyncio.sleep(0)
+                gate.at_once = 0
+        while (part := run.take()) is None:
+            await run.news()
+            if gate is not None:
+                gate.at_once = 0
         return part
 
     async def aclose(self) -> None:
-        """Stop the run. Returns when all its tasks are gone, or after a bound."""
+        """Stop the run. Returns when all its tasks are gone, or after a bound.
+
+        Raises the first error that the consumer has not been told of.
+        """
+        await self._leave(None)
+
+    async def _leave(self, error: BaseException | None) -> None:
         self._closed = True
-        if self._run is not None:
-            run, self._run = self._run, None
-            await run.close()
+        run, self._run, self._gate = self._run, None, None
+        if run is None:
+            return
+        await run.close()
+        errors = [it for it in run.errors if it is not error]
+        if not errors:
+            return
+        if error is None or isinstance(error, StopAsyncIteration):
+            attach(errors[0], errors[1:])
+            raise errors[0]
+        if isinstance(error, Exception):
+            attach(error, errors)
+        else:  # a cancellation is no place to look for it
+            for it in errors:
+                message = f"{run.name} failed while it was closed"
+                run.loop.call_exception_handler({"message": message, "exception": it})
 
     async def __aenter__(self) -> Stream:
         return self
@@ -270,15 +341,17 @@ class Stream(AsyncIterator[Part]):
         await self.aclose()
 
     def __del__(self) -> None:
-        run = self._run
+        run = getattr(self, "_run", None)  # there is none if it could not be made
         if run is not None and not run.loop.is_closed():
-            run.loop.call_soon_threadsafe(_close_later, run)
+            run.loop.call_soon_threadsafe(_close_later, self._stage, run)
 
 
 _closings: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
 
 
-def _close_later(run: Run) -> None:
-    task = run.loop.create_task(run.close(), name="close a stream that was left")
+def _close_later(stage: Stage, run: Run) -> None:
+    left = Stream(stage, None)
+    left._run = run
+    task = run.loop.create_task(left.aclose(), name="close a stream that was left")
     _closings.add(task)
     task.add_done_callback(_closings.discard)

@@ -30,12 +30,13 @@ class AbandonedTask(RuntimeWarning):
 class Scope:
     """Starts tasks and stops them all.
 
-    on_error: called with the first exception of a task, other than its own cancellation.
+    on_error: called with the exception of a task, other than its own cancellation; also with one
+        that it raises while it is stopped.
     """
 
     def __init__(self, on_error: Callable[[BaseException], None]) -> None:
         self._on_error = on_error
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
     def start(
@@ -46,7 +47,7 @@ class Scope:
         context: the context variables that it sees; a copy of the caller's if None.
         """
         task = asyncio.get_running_loop().create_task(coro, name=name, context=context)
-        self._tasks.add(task)
+        self.tasks.add(task)
         task.add_done_callback(self._ended)
         if self._stopping:
             task.cancel()
@@ -66,18 +67,18 @@ class Scope:
         complaints: Complaints = {}
         while tasks := {
             task
-            for task in self._tasks
+            for task in self.tasks
             if task is not me and not task.done() and task not in complaints
         }:
             complaints |= await halt(tasks, max(0.0, until - now()))
         return complaints
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self.tasks.discard(task)
         if task.cancelled():
             return
         error = task.exception()  # fetching it also keeps asyncio from complaining later
-        if error is not None and not self._stopping:
+        if error is not None:
             self._on_error(error)
 
 

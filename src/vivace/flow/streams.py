@@ -1,14 +1,20 @@
-"""Sources: whatever a caller has, as a stream of parts."""
+"""Sources: whatever a caller has, as a stream of values that are or become parts."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from typing import Any, TypeAlias, cast
 
 from vivace.part import Body, Part
 
-__all__ = ["Source", "SourceReader", "as_stream", "is_one_value"]
+__all__ = ["Source", "is_one_value", "open_source"]
 
 Source: TypeAlias = Part | Body | AsyncIterable[Any] | Iterable[Any] | None
 """One value (a part, text, a dict, a body), or an iterable or async iterable of such values; None
@@ -25,60 +31,31 @@ def is_one_value(value: object) -> bool:
     )
 
 
-def as_stream(source: Source) -> AsyncIterator[Part]:
-    """`source` as parts; closes it at the end, if it can be closed.
-
-    Raises PartError at the first value that cannot be made into a part.
-    """
-    return SourceReader(source).read()
-
-
-class SourceReader:
-    """Reads a source once, and closes it once: also if nobody ever read."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._begun = False
-
-    def read(self) -> AsyncIterator[Part]:
-        """The parts."""
-        source = self._source
-        if source is None or is_one_value(source):
-            return self._read_all(iter([] if source is None else [source]))
-        if isinstance(source, AsyncIterable):
-            return self._read_async(source)
-        return self._read_all(iter(cast("Iterable[Any]", source)))
-
-    async def close_unread(self) -> None:
-        """Close the source if reading has not begun; else its reader does."""
-        if not self._begun:
-            self._begun = True
-            await _close(self._source)
-
-    async def _read_async(self, source: AsyncIterable[Any]) -> AsyncIterator[Part]:
-        self._begun = True
-        iterator = aiter(source)
-        try:
-            async for value in iterator:
-                yield value if isinstance(value, Part) else Part.of(value)
-        finally:
-            await _close(iterator)
-            if iterator is not source:
-                await _close(source)
-
-    async def _read_all(self, values: Iterator[Any]) -> AsyncIterator[Part]:
-        self._begun = True
-        try:
-            for value in values:
-                yield Part.of(value)
-        finally:
-            if inspect.isgenerator(values):
-                values.close()
+def open_source(source: Source) -> tuple[AsyncIterator[Any], list[Any]]:
+    """The values in `source`, not yet made into parts; and what is to be closed, the last first."""
+    if source is None or is_one_value(source):
+        return _Each(iter([] if source is None else [source])), []
+    if not isinstance(source, AsyncIterable):
+        each = _Each(iter(cast("Iterable[Any]", source)))
+        return each, [each]
+    values = aiter(source)
+    closable = [values] if values is source else [source, values]
+    return values, [it for it in closable if hasattr(it, "aclose")]
 
 
-async def _close(source: object) -> None:
-    aclose = getattr(source, "aclose", None)
-    if aclose is not None:
-        await aclose()
-    elif inspect.isgenerator(source):
-        source.close()
+class _Each(AsyncIterator[Any]):
+    """A plain iterator as an async one. If it is a generator, it is closed with it."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Iterator[Any]) -> None:
+        self._values = values
+
+    async def __anext__(self) -> Any:
+        for value in self._values:
+            return value
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if inspect.isgenerator(self._values):
+            self._values.close()

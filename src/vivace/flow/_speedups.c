@@ -1,0 +1,1079 @@
+/* What stands between two stages, and between the last stage and the consumer, in C.
+ *
+ * Without it, a part can only be looked at between two async generators by a third one, and each
+ * costs as much as the stage itself. `hop` is hop.py's, and `Taker` with its `Gate` the short
+ * way through `Stream.__anext__`: whatever is out of the ordinary is left to the Python code, which is complete
+ * without this module, and passes the same tests.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+/* What `setup` was given. */
+static PyTypeObject *part_type;
+static PyObject *part_of, *is_side_lane, *note_path;
+static Py_ssize_t substream_at, turn_at;
+
+static PyTypeObject *hop_type, *step_type;
+static PyObject *str_throw, *str_close, *str_anext;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *stream;
+    PyObject *aside;
+    PyObject *path;
+    PyObject *spare; /* a step that nobody uses: most hops need only this one */
+} Hop;
+
+typedef struct {
+    PyObject_HEAD
+    Hop *hop;        /* NULL once it is over */
+    PyObject *inner; /* the steps of the stream's own `anext`, once begun */
+    PyObject *room;  /* what to wait for before going on, if a side lane is full */
+    char running;
+    char closes; /* it is one of `aclose` */
+} Step;
+
+/* -- exceptions: one object since 3.12 ---------------------------------------------------------- */
+
+#if PY_VERSION_HEX < 0x030c0000
+static PyObject *
+raised(void)
+{
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (trace != NULL) {
+        PyException_SetTraceback(value, trace);
+        Py_DECREF(trace);
+    }
+    Py_DECREF(type);
+    return value;
+}
+
+static void
+raise_again(PyObject *error)
+{
+    PyErr_Restore(Py_NewRef(Py_TYPE(error)), error, PyException_GetTraceback(error));
+}
+#else
+#define raised PyErr_GetRaisedException
+#define raise_again PyErr_SetRaisedException
+#endif
+
+/* -- a step ------------------------------------------------------------------------------------- */
+
+static PyObject *
+steps_of(PyObject *awaitable) /* steals it */
+{
+    if (PyCoro_CheckExact(awaitable)) {
+        return awaitable;
+    }
+    PyAsyncMethods *methods = Py_TYPE(awaitable)->tp_as_async;
+    if (methods == NULL || methods->am_await == NULL) {
+        PyErr_Format(PyExc_TypeError, "'%.100s' object can't be awaited",
+                     Py_TYPE(awaitable)->tp_name);
+        Py_DECREF(awaitable);
+        return NULL;
+    }
+    PyObject *steps = methods->am_await(awaitable);
+    Py_DECREF(awaitable);
+    return steps;
+}
+
+static PySendResult
+over(Step *self, PySendResult status)
+{
+    Py_CLEAR(self->inner);
+    Py_CLEAR(self->room);
+    Py_CLEAR(self->hop);
+    return status;
+}
+
+/* An error has come out of the stage: note where, unless it is the end, or a cancellation. */
+static PySendResult
+failed(Step *self)
+{
+    if (!PyErr_ExceptionMatches(PyExc_StopAsyncIteration)
+        && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyObject *error = raised();
+        PyObject *noted = PyObject_CallFunctionObjArgs(note_path, error, self->hop->path, NULL);
+        if (noted == NULL) {
+            Py_DECREF(error);
+        }
+        else {
+            Py_DECREF(noted);
+            raise_again(error);
+        }
+    }
+    return over(self, PYGEN_ERROR);
+}
+
+/* 1: `*part` goes on to the next stage; 0: it went aside; -1: an error. */
+static int
+sort(Step *self, PyObject **part)
+{
+    if (!Py_IS_TYPE(*part, part_type)) {
+        Py_SETREF(*part, PyObject_CallOneArg(part_of, *part));
+        if (*part == NULL) {
+            return -1;
+        }
+    }
+    PyObject *substream = *(PyObject **)((char *)*part + substream_at);
+    if (PyUnicode_CheckExact(substream) && PyUnicode_GET_LENGTH(substream) == 0) {
+        return 1;
+    }
+    PyObject *aside = PyObject_CallOneArg(is_side_lane, substream);
+    if (aside == NULL) {
+        return -1;
+    }
+    int passes = aside == Py_False;
+    Py_DECREF(aside);
+    if (passes) {
+        return 1;
+    }
+    PyObject *room = PyObject_CallOneArg(self->hop->aside, *part);
+    if (room == NULL) {
+        return -1;
+    }
+    if (room == Py_None) {
+        Py_DECREF(room);
+        return 0;
+    }
+    self->room = steps_of(room);
+    return self->room == NULL ? -1 : 0;
+}
+
+static PyObject *
+begin(Step *self)
+{
+    PyObject *stream = self->hop->stream;
+    if (stream == NULL) { /* closed, or the garbage collector was here */
+        PyErr_SetNone(PyExc_StopAsyncIteration);
+        return NULL;
+    }
+    PyAsyncMethods *methods = Py_TYPE(stream)->tp_as_async;
+    if (methods == NULL || methods->am_anext == NULL) {
+        PyErr_Format(PyExc_TypeError, "'%.100s' object is no async iterator",
+                     Py_TYPE(stream)->tp_name);
+        return NULL;
+    }
+    PyObject *awaitable = methods->am_anext(stream);
+    return awaitable == NULL ? NULL : steps_of(awaitable);
+}
+
+/* Go on, `status` and `result` being what the last step of `room` or `inner` came to. */
+static PySendResult
+go_on(Step *self, PySendResult status, PyObject **result)
+{
+    for (;;) {
+        if (status == PYGEN_NEXT) {
+            return PYGEN_NEXT;
+        }
+        if (status == PYGEN_ERROR) {
+            return failed(self);
+        }
+        if (self->room != NULL) {
+            Py_CLEAR(self->room);
+            Py_CLEAR(*result);
+        }
+        else {
+            Py_CLEAR(self->inner);
+            int passes = sort(self, result);
+            if (passes > 0) {
+                return over(self, PYGEN_RETURN);
+            }
+            Py_CLEAR(*result);
+            if (passes < 0) {
+                return failed(self);
+            }
+        }
+        if (self->room == NULL && (self->inner = begin(self)) == NULL) {
+            return failed(self);
+        }
+        status = PyIter_Send(self->room ? self->room : self->inner, Py_None, result);
+    }
+}
+
+static int
+is_unfit(Step *self)
+{
+    if (self->running) {
+        PyErr_SetString(PyExc_RuntimeError, "this __anext__() is already running");
+        return 1;
+    }
+    if (self->hop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited __anext__()");
+        return 1;
+    }
+    return 0;
+}
+
+static PySendResult
+step_am_send(PyObject *op, PyObject *value, PyObject **result)
+{
+    Step *self = (Step *)op;
+    *result = NULL;
+    if (is_unfit(self)) {
+        return PYGEN_ERROR;
+    }
+    if (self->closes) {
+        *result = Py_NewRef(Py_None);
+        return over(self, PYGEN_RETURN);
+    }
+    self->running = 1;
+    PySendResult status;
+    PyObject *steps = self->room;
+    if (steps == NULL && self->inner == NULL && (self->inner = begin(self)) == NULL) {
+        status = failed(self);
+    }
+    else {
+        status = PyIter_Send(steps ? steps : self->inner, value, result);
+        status = go_on(self, status, result);
+    }
+    self->running = 0;
+    return status;
+}
+
+static PyObject *
+as_iterator(PySendResult status, PyObject *result)
+{
+    if (status == PYGEN_RETURN) {
+        PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+        if (stop != NULL) {
+            PyErr_SetObject(PyExc_StopIteration, stop);
+            Py_DECREF(stop);
+        }
+        Py_CLEAR(result);
+    }
+    return result;
+}
+
+static PyObject *
+step_send(PyObject *self, PyObject *value)
+{
+    PyObject *result;
+    PySendResult status = step_am_send(self, value, &result);
+    return as_iterator(status, result);
+}
+
+static PyObject *
+step_next(PyObject *self)
+{
+    return step_send(self, Py_None);
+}
+
+/* Not begun: what is thrown comes straight back. */
+static void
+throw_back(PyObject *args)
+{
+    PyObject *error = PyTuple_GET_SIZE(args) ? PyTuple_GET_ITEM(args, 0) : NULL;
+    if (error == NULL) {
+        PyErr_SetString(PyExc_TypeError, "throw() needs an exception");
+    }
+    else if (PyExceptionInstance_Check(error)) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    }
+    else {
+        PyErr_SetObject(error, PyTuple_GET_SIZE(args) > 1 ? PyTuple_GET_ITEM(args, 1) : NULL);
+    }
+}
+
+static PyObject *
+step_throw(PyObject *op, PyObject *args)
+{
+    Step *self = (Step *)op;
+    if (is_unfit(self)) {
+        return NULL;
+    }
+    PyObject *steps = self->room ? self->room : self->inner;
+    if (steps == NULL) {
+        throw_back(args);
+        over(self, PYGEN_ERROR);
+        return NULL;
+    }
+    self->running = 1;
+    PySendResult status = PYGEN_NEXT;
+    PyObject *throw = PyObject_GetAttr(steps, str_throw);
+    PyObject *result = throw == NULL ? NULL : PyObject_CallObject(throw, args);
+    Py_XDECREF(throw);
+    if (result == NULL) {
+        status = PYGEN_ERROR;
+        if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
+            PyObject *stop = raised();
+            result = PyObject_GetAttrString(stop, "value");
+            Py_DECREF(stop);
+            status = result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
+        }
+    }
+    status = go_on(self, status, &result);
+    self->running = 0;
+    return as_iterator(status, result);
+}
+
+static PyObject *
+step_close(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Step *self = (Step *)op;
+    if (self->running && is_unfit(self)) {
+        return NULL;
+    }
+    PyObject *closed = NULL, *steps = self->room ? self->room : self->inner;
+    self->running = 1;
+    closed = steps == NULL ? Py_NewRef(Py_None) : PyObject_CallMethodNoArgs(steps, str_close);
+    self->running = 0;
+    over(self, PYGEN_ERROR);
+    return closed;
+}
+
+static PyObject *
+itself(PyObject *self)
+{
+    return Py_NewRef(self);
+}
+
+static int
+step_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Step *self = (Step *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->hop);
+    Py_VISIT(self->inner);
+    Py_VISIT(self->room);
+    return 0;
+}
+
+static int
+step_clear(PyObject *op)
+{
+    over((Step *)op, PYGEN_ERROR);
+    return 0;
+}
+
+static void
+step_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    step_clear(op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyMethodDef step_methods[] = {
+    {"send", step_send, METH_O, NULL},
+    {"throw", step_throw, METH_VARARGS, NULL},
+    {"close", step_close, METH_NOARGS, NULL},
+    {NULL},
+};
+
+/* For those who look at what a task waits in. */
+static PyMemberDef step_members[] = {
+    {"ag_await", T_OBJECT, offsetof(Step, inner), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot step_slots[] = {
+    {Py_tp_dealloc, step_dealloc},
+    {Py_tp_traverse, step_traverse},
+    {Py_tp_clear, step_clear},
+    {Py_tp_iter, itself},
+    {Py_tp_iternext, step_next},
+    {Py_tp_methods, step_methods},
+    {Py_tp_members, step_members},
+    {Py_am_await, itself},
+    {Py_am_send, step_am_send},
+    {0, NULL},
+};
+
+static PyType_Spec step_spec = {
+    .name = "vivace.flow._speedups.step",
+    .basicsize = sizeof(Step),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = step_slots,
+};
+
+/* -- the hop ------------------------------------------------------------------------------------ */
+
+static PyObject *
+hop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"stream", "aside", "path", NULL};
+    PyObject *stream, *aside, *path;
+    if (part_type == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "call setup() first");
+        return NULL;
+    }
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO:hop", names, &stream, &aside, &path)) {
+        return NULL;
+    }
+    Hop *self = (Hop *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->stream = Py_NewRef(stream);
+        self->aside = Py_NewRef(aside);
+        self->path = Py_NewRef(path);
+    }
+    return (PyObject *)self;
+}
+
+static PyObject *
+hop_anext(PyObject *op)
+{
+    Hop *self = (Hop *)op;
+    Step *step = (Step *)self->spare;
+    if (step == NULL || Py_REFCNT(step) > 1 || step->running) {
+        step = PyObject_GC_New(Step, step_type);
+        if (step == NULL) {
+            return NULL;
+        }
+        step->hop = NULL;
+        step->inner = step->room = NULL;
+        step->running = 0;
+        PyObject_GC_Track(step);
+        Py_XSETREF(self->spare, Py_NewRef(step));
+    }
+    else {
+        Py_INCREF(step);
+        over(step, PYGEN_ERROR); /* it may have been left half-way */
+    }
+    step->hop = (Hop *)Py_NewRef(op);
+    step->closes = 0;
+    return (PyObject *)step;
+}
+
+/* Like a generator that is closed where it yields: it has ended, the stage has not. */
+static PyObject *
+hop_aclose(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Step *step = (Step *)hop_anext(op);
+    if (step != NULL) {
+        step->closes = 1;
+        Py_CLEAR(((Hop *)op)->stream);
+    }
+    return (PyObject *)step;
+}
+
+static int
+hop_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Hop *self = (Hop *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->stream);
+    Py_VISIT(self->aside);
+    Py_VISIT(self->path);
+    Py_VISIT(self->spare);
+    return 0;
+}
+
+static int
+hop_clear(PyObject *op)
+{
+    Hop *self = (Hop *)op;
+    Py_CLEAR(self->stream);
+    Py_CLEAR(self->aside);
+    Py_CLEAR(self->path);
+    Py_CLEAR(self->spare);
+    return 0;
+}
+
+static void
+hop_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    hop_clear(op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyMethodDef hop_methods[] = {
+    {"aclose", hop_aclose, METH_NOARGS, NULL},
+    {NULL},
+};
+
+static PyType_Slot hop_slots[] = {
+    {Py_tp_new, hop_new},
+    {Py_tp_dealloc, hop_dealloc},
+    {Py_tp_traverse, hop_traverse},
+    {Py_tp_clear, hop_clear},
+    {Py_tp_methods, hop_methods},
+    {Py_am_aiter, itself},
+    {Py_am_anext, hop_anext},
+    {0, NULL},
+};
+
+static PyType_Spec hop_spec = {
+    .name = "vivace.flow._speedups.hop",
+    .basicsize = sizeof(Hop),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = hop_slots,
+};
+
+/* -- the taker ---------------------------------------------------------------------------------- */
+
+/* What a run lets its consumer see: whether the short way may be gone, and what it needs. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *parts;   /* what the last stage gives; NULL once the run has ended */
+    PyObject *came;    /* (part, error): what the last stage has come to */
+    PyObject *waits;   /* (steps, future): where it has to wait */
+    PyObject *task;    /* in whose name the stages run */
+    PyObject *context; /* and in which context */
+    PyObject *loop;
+    char quiet; /* nothing waits, overtakes or has ended */
+    int at_once, at_most;
+} Gate;
+
+/* The base of Stream. */
+typedef struct {
+    PyObject_HEAD
+    Gate *gate; /* NULL before the run begins and once it has ended */
+    PyObject *spare;
+} Taker;
+
+typedef struct {
+    PyObject_HEAD
+    Taker *taker;
+    PyObject *inner; /* the long way, once it has to be gone: the steps of Stream's `_anext` */
+    char running;
+} Take;
+
+static PyTypeObject *gate_type;
+static PyTypeObject *taker_type, *take_type;
+static PyObject *current_tasks, *swap_current_task, *zero;
+
+/* Make `task` the current one of `loop`; returns the one before it, or None. */
+static PyObject *
+swap_task(PyObject *loop, PyObject *task)
+{
+    if (swap_current_task != NULL) { /* since Python 3.12 */
+        return PyObject_CallFunctionObjArgs(swap_current_task, loop, task, NULL);
+    }
+    PyObject *before = Py_XNewRef(PyDict_GetItemWithError(current_tasks, loop));
+    if (before == NULL) {
+        if (PyErr_Occurred()) {
+            return NULL;
+        }
+        before = Py_NewRef(Py_None);
+    }
+    int failed = task == Py_None ? PyDict_DelItem(current_tasks, loop)
+                                 : PyDict_SetItem(current_tasks, loop, task);
+    if (failed) {
+        Py_CLEAR(before);
+    }
+    return before;
+}
+
+/* Let the stages make a part. */
+static PySendResult
+step_stages(Gate *gate, PyObject **steps, PyObject **result)
+{
+    *steps = *result = NULL;
+    PyObject *caller = swap_task(gate->loop, gate->task);
+    if (caller == NULL) {
+        return PYGEN_ERROR;
+    }
+    PySendResult status = PYGEN_ERROR;
+    if (PyContext_Enter(gate->context) == 0) {
+        PyAsyncMethods *methods = Py_TYPE(gate->parts)->tp_as_async;
+        PyObject *awaitable = methods->am_anext(gate->parts);
+        *steps = awaitable == NULL ? NULL : steps_of(awaitable);
+        if (*steps != NULL) {
+            status = PyIter_Send(*steps, Py_None, result);
+        }
+        PyObject *error = status == PYGEN_ERROR ? raised() : NULL;
+        if (PyContext_Exit(gate->context) < 0) {
+            PyErr_Clear();
+        }
+        if (error != NULL) {
+            raise_again(error);
+        }
+    }
+    PyObject *error = status == PYGEN_ERROR ? raised() : NULL;
+    PyObject *swapped = swap_task(gate->loop, caller);
+    Py_DECREF(caller);
+    if (swapped == NULL) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(swapped);
+    if (error != NULL) {
+        raise_again(error);
+    }
+    return status;
+}
+
+/* Take the short way. 1: `*part` is it; 0: the long way is to be gone from here; -1: an error. */
+static int
+take_shortly(Gate *gate, PyObject **part)
+{
+    PyObject *steps, *told;
+    PySendResult status = step_stages(gate, &steps, part);
+    if (status == PYGEN_RETURN) {
+        Py_DECREF(steps);
+        if (gate->quiet && *(PyObject **)((char *)*part + turn_at) == zero) {
+            return 1;
+        }
+        told = PyObject_CallFunctionObjArgs(gate->came, *part, Py_None, NULL);
+    }
+    else if (status == PYGEN_NEXT) {
+        told = PyObject_CallFunctionObjArgs(gate->waits, steps, *part, NULL);
+        Py_DECREF(steps);
+    }
+    else {
+        Py_XDECREF(steps);
+        PyObject *error = raised();
+        told = PyObject_CallFunctionObjArgs(gate->came, Py_None, error, NULL);
+        Py_DECREF(error);
+    }
+    Py_CLEAR(*part);
+    Py_XDECREF(told);
+    return told == NULL ? -1 : 0;
+}
+
+static PySendResult
+take_over(Take *self, PySendResult status)
+{
+    self->running = 0;
+    if (status != PYGEN_NEXT) {
+        Py_CLEAR(self->inner);
+        Py_CLEAR(self->taker);
+    }
+    return status;
+}
+
+static int
+take_is_unfit(Take *self)
+{
+    if (self->taker == NULL || self->running) {
+        PyErr_SetString(PyExc_RuntimeError, self->running
+                        ? "this __anext__() is already running"
+                        : "cannot reuse already awaited __anext__()");
+        return 1;
+    }
+    return 0;
+}
+
+static PySendResult
+take_am_send(PyObject *op, PyObject *value, PyObject **result)
+{
+    Take *self = (Take *)op;
+    *result = NULL;
+    if (take_is_unfit(self)) {
+        return PYGEN_ERROR;
+    }
+    self->running = 1;
+    if (self->inner == NULL) {
+        Gate *gate = self->taker->gate;
+        if (gate != NULL && gate->quiet && gate->at_once < gate->at_most) {
+            gate->at_once++;
+            Py_INCREF(gate);
+            int taken = take_shortly(gate, result);
+            Py_DECREF(gate);
+            if (taken) {
+                return take_over(self, taken > 0 ? PYGEN_RETURN : PYGEN_ERROR);
+            }
+        }
+        PyObject *slow = PyObject_CallMethodNoArgs((PyObject *)self->taker, str_anext);
+        self->inner = slow == NULL ? NULL : steps_of(slow);
+        if (self->inner == NULL) {
+            return take_over(self, PYGEN_ERROR);
+        }
+        value = Py_None;
+    }
+    return take_over(self, PyIter_Send(self->inner, value, result));
+}
+
+static PyObject *
+take_send(PyObject *self, PyObject *value)
+{
+    PyObject *result;
+    PySendResult status = take_am_send(self, value, &result);
+    return as_iterator(status, result);
+}
+
+static PyObject *
+take_next(PyObject *self)
+{
+    return take_send(self, Py_None);
+}
+
+static PyObject *
+take_throw(PyObject *op, PyObject *args)
+{
+    Take *self = (Take *)op;
+    if (take_is_unfit(self)) {
+        return NULL;
+    }
+    if (self->inner == NULL) {
+        throw_back(args);
+        take_over(self, PYGEN_ERROR);
+        return NULL;
+    }
+    self->running = 1;
+    PyObject *throw = PyObject_GetAttr(self->inner, str_throw);
+    PyObject *result = throw == NULL ? NULL : PyObject_CallObject(throw, args);
+    Py_XDECREF(throw);
+    take_over(self, result == NULL ? PYGEN_ERROR : PYGEN_NEXT);
+    return result;
+}
+
+static PyObject *
+take_close(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Take *self = (Take *)op;
+    if (self->running && take_is_unfit(self)) {
+        return NULL;
+    }
+    self->running = 1;
+    PyObject *closed = self->inner == NULL ? Py_NewRef(Py_None)
+                                           : PyObject_CallMethodNoArgs(self->inner, str_close);
+    take_over(self, PYGEN_ERROR);
+    return closed;
+}
+
+static int
+take_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Take *self = (Take *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->taker);
+    Py_VISIT(self->inner);
+    return 0;
+}
+
+static int
+take_clear(PyObject *op)
+{
+    take_over((Take *)op, PYGEN_ERROR);
+    return 0;
+}
+
+static void
+take_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    take_clear(op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyMethodDef take_methods[] = {
+    {"send", take_send, METH_O, NULL},
+    {"throw", take_throw, METH_VARARGS, NULL},
+    {"close", take_close, METH_NOARGS, NULL},
+    {NULL},
+};
+
+static PyMemberDef take_members[] = {
+    {"cr_await", T_OBJECT, offsetof(Take, inner), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot take_slots[] = {
+    {Py_tp_dealloc, take_dealloc},
+    {Py_tp_traverse, take_traverse},
+    {Py_tp_clear, take_clear},
+    {Py_tp_iter, itself},
+    {Py_tp_iternext, take_next},
+    {Py_tp_methods, take_methods},
+    {Py_tp_members, take_members},
+    {Py_am_await, itself},
+    {Py_am_send, take_am_send},
+    {0, NULL},
+};
+
+static PyType_Spec take_spec = {
+    .name = "vivace.flow._speedups.take",
+    .basicsize = sizeof(Take),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = take_slots,
+};
+
+static PyObject *
+taker_anext(PyObject *op)
+{
+    Taker *self = (Taker *)op;
+    Take *take = (Take *)self->spare;
+    if (take == NULL || Py_REFCNT(take) > 1 || take->running) {
+        take = PyObject_GC_New(Take, take_type);
+        if (take == NULL) {
+            return NULL;
+        }
+        take->taker = NULL;
+        take->inner = NULL;
+        take->running = 0;
+        PyObject_GC_Track(take);
+        Py_XSETREF(self->spare, Py_NewRef(take));
+    }
+    else {
+        Py_INCREF(take);
+        take_over(take, PYGEN_ERROR); /* it may have been left half-way */
+    }
+    take->taker = (Taker *)Py_NewRef(op);
+    return (PyObject *)take;
+}
+
+static int
+taker_set_gate(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+{
+    Taker *self = (Taker *)op;
+    if (value == NULL || value == Py_None) {
+        Py_CLEAR(self->gate);
+        return 0;
+    }
+    if (!PyObject_TypeCheck(value, gate_type)) {
+        PyErr_SetString(PyExc_TypeError, "a gate, or None");
+        return -1;
+    }
+    Py_XSETREF(self->gate, (Gate *)Py_NewRef(value));
+    return 0;
+}
+
+static PyObject *
+taker_get_gate(PyObject *op, void *Py_UNUSED(closure))
+{
+    Gate *gate = ((Taker *)op)->gate;
+    return Py_NewRef(gate == NULL ? Py_None : (PyObject *)gate);
+}
+
+static int
+taker_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Taker *self = (Taker *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->gate);
+    Py_VISIT(self->spare);
+    return 0;
+}
+
+static int
+taker_clear(PyObject *op)
+{
+    Taker *self = (Taker *)op;
+    Py_CLEAR(self->gate);
+    Py_CLEAR(self->spare);
+    return 0;
+}
+
+static void
+taker_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    taker_clear(op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyGetSetDef taker_getset[] = {
+    {"_gate", taker_get_gate, taker_set_gate, NULL, NULL},
+    {NULL},
+};
+
+static PyType_Slot taker_slots[] = {
+    {Py_tp_dealloc, taker_dealloc},
+    {Py_tp_traverse, taker_traverse},
+    {Py_tp_clear, taker_clear},
+    {Py_tp_getset, taker_getset},
+    {Py_am_aiter, itself},
+    {Py_am_anext, taker_anext},
+    {0, NULL},
+};
+
+static PyType_Spec taker_spec = {
+    .name = "vivace.flow._speedups.Taker",
+    .basicsize = sizeof(Taker),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = taker_slots,
+};
+
+/* -- the gate ----------------------------------------------------------------------------------- */
+
+static PyObject *
+gate_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"parts", "came", "waits", "task", "context", "loop", "at_most", NULL};
+    PyObject *parts, *came, *waits, *task, *context, *loop;
+    int at_most;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO!Oi:Gate", names, &parts, &came, &waits,
+                                     &task, &PyContext_Type, &context, &loop, &at_most)) {
+        return NULL;
+    }
+    PyAsyncMethods *methods = Py_TYPE(parts)->tp_as_async;
+    if (methods == NULL || methods->am_anext == NULL) {
+        PyErr_Format(PyExc_TypeError, "'%.100s' object is no async iterator",
+                     Py_TYPE(parts)->tp_name);
+        return NULL;
+    }
+    Gate *self = (Gate *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->parts = Py_NewRef(parts);
+        self->came = Py_NewRef(came);
+        self->waits = Py_NewRef(waits);
+        self->task = Py_NewRef(task);
+        self->context = Py_NewRef(context);
+        self->loop = Py_NewRef(loop);
+        self->at_most = at_most;
+        self->quiet = 1;
+    }
+    return (PyObject *)self;
+}
+
+static int
+gate_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Gate *self = (Gate *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->parts);
+    Py_VISIT(self->came);
+    Py_VISIT(self->waits);
+    Py_VISIT(self->task);
+    Py_VISIT(self->context);
+    Py_VISIT(self->loop);
+    return 0;
+}
+
+static int
+gate_clear(PyObject *op)
+{
+    Gate *self = (Gate *)op;
+    self->quiet = 0;
+    Py_CLEAR(self->parts);
+    Py_CLEAR(self->came);
+    Py_CLEAR(self->waits);
+    Py_CLEAR(self->task);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->loop);
+    return 0;
+}
+
+static void
+gate_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    gate_clear(op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static int
+gate_set_quiet(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+{
+    Gate *self = (Gate *)op;
+    self->quiet = value == Py_True && self->parts != NULL;
+    return 0;
+}
+
+static PyObject *
+gate_get_quiet(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((Gate *)op)->quiet);
+}
+
+static PyMemberDef gate_members[] = {
+    {"at_once", T_INT, offsetof(Gate, at_once), 0, NULL},
+    {NULL},
+};
+
+static PyGetSetDef gate_getset[] = {
+    {"quiet", gate_get_quiet, gate_set_quiet, NULL, NULL},
+    {NULL},
+};
+
+static PyType_Slot gate_slots[] = {
+    {Py_tp_new, gate_new},
+    {Py_tp_dealloc, gate_dealloc},
+    {Py_tp_traverse, gate_traverse},
+    {Py_tp_clear, gate_clear},
+    {Py_tp_members, gate_members},
+    {Py_tp_getset, gate_getset},
+    {0, NULL},
+};
+
+static PyType_Spec gate_spec = {
+    .name = "vivace.flow._speedups.Gate",
+    .basicsize = sizeof(Gate),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = gate_slots,
+};
+
+/* -- the module --------------------------------------------------------------------------------- */
+
+static Py_ssize_t
+slot_of(PyObject *type, const char *name)
+{
+    PyObject *field = PyObject_GetAttrString(type, name);
+    Py_ssize_t at = -1;
+    if (field != NULL && Py_IS_TYPE(field, &PyMemberDescr_Type)) {
+        at = ((PyMemberDescrObject *)field)->d_member->offset;
+    }
+    else if (field != NULL) {
+        PyErr_Format(PyExc_ImportError, "a part does not keep its %s in a slot", name);
+    }
+    Py_XDECREF(field);
+    return at;
+}
+
+static PyObject *
+setup(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *part, *of, *lane, *note;
+    if (!PyArg_ParseTuple(args, "O!OOO:setup", &PyType_Type, &part, &of, &lane, &note)) {
+        return NULL;
+    }
+    if ((substream_at = slot_of(part, "substream")) < 0 || (turn_at = slot_of(part, "turn")) < 0) {
+        return NULL;
+    }
+    Py_XSETREF(part_type, (PyTypeObject *)Py_NewRef(part));
+    Py_XSETREF(part_of, Py_NewRef(of));
+    Py_XSETREF(is_side_lane, Py_NewRef(lane));
+    Py_XSETREF(note_path, Py_NewRef(note));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"setup", setup, METH_VARARGS, NULL},
+    {NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "vivace.flow._speedups",
+    .m_size = -1,
+    .m_methods = functions,
+};
+
+PyMODINIT_FUNC
+PyInit__speedups(void)
+{
+    str_throw = PyUnicode_InternFromString("throw");
+    str_close = PyUnicode_InternFromString("close");
+    str_anext = PyUnicode_InternFromString("_anext");
+    zero = PyLong_FromLong(0);
+    hop_type = (PyTypeObject *)PyType_FromSpec(&hop_spec);
+    step_type = (PyTypeObject *)PyType_FromSpec(&step_spec);
+    taker_type = (PyTypeObject *)PyType_FromSpec(&taker_spec);
+    take_type = (PyTypeObject *)PyType_FromSpec(&take_spec);
+    gate_type = (PyTypeObject *)PyType_FromSpec(&gate_spec);
+    PyObject *asyncio = PyImport_ImportModule("_asyncio");
+    if (asyncio == NULL) {
+        return NULL;
+    }
+#if PY_VERSION_HEX < 0x030c0000
+    current_tasks = PyObject_GetAttrString(asyncio, "_current_tasks");
+#else
+    swap_current_task = PyObject_GetAttrString(asyncio, "_swap_current_task");
+#endif
+    Py_DECREF(asyncio);
+    PyObject *made = PyModule_Create(&module);
+    if (made == NULL || PyErr_Occurred()
+        || PyModule_AddObjectRef(made, "hop", (PyObject *)hop_type) < 0
+        || PyModule_AddObjectRef(made, "Taker", (PyObject *)taker_type) < 0
+        || PyModule_AddObjectRef(made, "Gate", (PyObject *)gate_type) < 0) {
+        Py_XDECREF(made);
+        return NULL;
+    }
+    return made;
+}

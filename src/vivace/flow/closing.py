@@ -1,0 +1,137 @@
+"""The end of a run: all its tasks stopped and all its stages closed, within a bound.
+
+What rests is closed at once, in the name of the run's own task; the rest has to wait for tasks, and
+what will not stop is named in a warning and left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from vivace.flow.clock import now
+from vivace.flow.eager import Steps, Wait, begin, go_on
+from vivace.flow.scope import STOP_WITHIN_S, complain, halt
+
+if TYPE_CHECKING:
+    from vivace.flow.run import Run
+
+__all__ = ["attach", "close_all"]
+
+
+async def close_all(run: Run) -> None:
+    """Stop the tasks of `run` and close what it opened, the last first. Errors go to `run.fail`."""
+    begun = _close_what_rests(run)
+    if begun is None and not run.opened and run.scope.tasks <= {run.eager.task}:
+        await run.scope.halt(STOP_WITHIN_S)
+        return
+    closer = run.loop.create_task(
+        _close(run, begun), name=f"{run.name}.close", context=run.context.copy()
+    )
+    cancelled: asyncio.CancelledError | None = None
+    while not closer.done():
+        try:
+            await asyncio.wait([closer])
+        except asyncio.CancelledError as error:
+            cancelled = error  # closing is bounded: finish it, then be cancelled
+    failed = closer.exception()
+    if cancelled is not None:
+        raise cancelled
+    if failed is not None:
+        raise failed
+
+
+def _close_what_rests(run: Run) -> asyncio.Task[None] | None:
+    """Close what neither runs nor has to wait; the first that has to wait goes on as a task."""
+    while run.opened and not run.eager.waits:
+        path, stream = run.opened[-1]
+        if getattr(stream, "ag_running", False):
+            break
+        run.opened.pop()
+        if getattr(stream, "ag_frame", stream) is None:
+            continue  # it has ended
+        steps: Steps = _aclose(stream)
+        try:
+            outcome = begin(steps, run.eager.task, run.context, run.loop)
+        except Exception as error:
+            run.fail(error)
+        else:
+            if type(outcome) is Wait:
+                name = f"closing {path}"
+                return run.loop.create_task(_finish(steps, outcome.on), name=name)
+    return None
+
+
+async def _aclose(stream: Any) -> None:
+    await stream.aclose()
+
+
+async def _finish(steps: Steps, waits_for: Any) -> None:
+    await go_on(steps, waits_for)
+
+
+async def _close(run: Run, begun: asyncio.Task[None] | None) -> None:
+    until = now() + STOP_WITHIN_S
+    complaints = await run.scope.halt(STOP_WITHIN_S / 2)
+    half = now() + (until - now()) / 2
+    opened, run.opened = run.opened, []
+    running = [(path, it) for path, it in opened if getattr(it, "ag_running", False)]
+    closings = [] if begun is None else [begun]
+    if begun is not None:
+        await asyncio.wait([begun], timeout=max(0.0, half - now()))
+    for path, stream in reversed(opened):
+        if not getattr(stream, "ag_running", False):
+            closings.append(run.loop.create_task(_aclose(stream), name=f"closing {path}"))
+            # In order while there is time; after that all begin, whatever the others do.
+            await asyncio.wait(closings[-1:], timeout=max(0.0, half - now()))
+    slow = {closing for closing in closings if not closing.done()}
+    left = await halt(slow, max(0.0, until - now()))
+    for closing in slow:
+        left.setdefault(closing, f"{closing.get_name()} took too long and was cancelled")
+    if running:
+        path = running[0][0]  # each of them waits for the one before it
+        complaints = dict.fromkeys(complaints, f"{path} would not stop and was left behind")
+        _close_later(run, set(complaints), running)
+    for closing in closings:
+        if closing.done() and not closing.cancelled() and (error := closing.exception()):
+            run.fail(error)
+    complain(complaints | left)
+
+
+def _close_later(run: Run, stuck: set[asyncio.Task[Any]], running: list[tuple[str, Any]]) -> None:
+    """Should the tasks that were left behind ever end, close what they kept from it."""
+
+    async def close() -> None:
+        await asyncio.wait(stuck)
+        for _, stream in reversed(running):
+            await stream.aclose()
+
+    if stuck:
+        run.loop.create_task(close(), name=f"{run.name}.close when it can")
+
+
+def attach(error: BaseException, others: list[BaseException]) -> None:
+    """Let `error` carry `others`: as notes for whoever reads, as exceptions where its context ends.
+
+    Whatever else went wrong while it was on its way is neither raised in its place nor lost.
+    """
+    for other in others:
+        where = getattr(other, "_vivace_path", "")
+        said = f"{type(other).__name__}: {other}" + (f" (in {where})" if where else "")
+        error.add_note(f"also failed: {said}")
+    known = _context_of(error)
+    more = [other for other in others if not known & _context_of(other)]
+    if more:
+        last = error
+        while last.__context__ is not None:
+            last = last.__context__
+        last.__context__ = more[0] if len(more) == 1 else BaseExceptionGroup("also failed", more)
+
+
+def _context_of(error: BaseException) -> set[int]:
+    seen: set[int] = set()
+    it: BaseException | None = error
+    while it is not None and id(it) not in seen:
+        seen.add(id(it))
+        it = it.__context__
+    return seen

@@ -1,0 +1,89 @@
+"""Hops: what stands between a stage and whoever reads it.
+
+Between two stages, `hop` takes side lanes out, makes parts of plain values, and notes where an
+error came from. Between the last stage and the consumer, a `Gate` says whether a part may be taken
+the short way. There are two of each: in C, and in Python for where nothing could be compiled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from vivace.flow.eager import Steps
+from vivace.part import Part, is_side_lane
+
+__all__ = ["Aside", "Gate", "Taker", "hop", "note_path"]
+
+Aside = Callable[[Part], Awaitable[None] | None]
+"""Sends a part of a side lane to the consumer; if there is no room, returns what to await."""
+
+
+async def hop(stream: AsyncIterator[Part], aside: Aside, path: str) -> AsyncGenerator[Part, None]:
+    """`stream` as the next stage sees it."""
+    try:
+        async for part in stream:
+            if part.__class__ is not Part:
+                part = Part.of(part)
+            if part.substream and is_side_lane(part.substream):
+                room = aside(part)
+                if room is not None:
+                    await room
+            else:
+                yield part
+    except Exception as error:
+        note_path(error, path)
+        raise
+
+
+def note_path(error: BaseException, path: str) -> None:
+    """Note once where `error` came from: the first to tell is nearest to it."""
+    if not getattr(error, "_vivace_path", None):
+        error._vivace_path = path  # type: ignore[attr-defined]
+        error.add_note(f"in {path}")
+
+
+class Gate:
+    """What a run lets its consumer see.
+
+    quiet: nothing waits, overtakes or has ended: a part may be taken the short way, of which there
+        is none in Python. at_once: parts taken since somebody waited.
+    """
+
+    __slots__ = ("at_once", "quiet")
+
+    def __init__(
+        self,
+        parts: AsyncIterator[Part],
+        came: Callable[[Part | None, BaseException | None], object],
+        waits: Callable[[Steps, Any], object],
+        task: asyncio.Task[Any],
+        context: Context,
+        loop: asyncio.AbstractEventLoop,
+        at_most: int,
+    ) -> None:
+        self.quiet = True
+        self.at_once = 0
+
+
+class Taker(AsyncIterator[Part]):
+    """The base of `Stream`, which is taken from by `_anext`."""
+
+    _gate: Gate | None = None
+
+    def __anext__(self) -> Coroutine[Any, Any, Part]:
+        return self._anext()
+
+    async def _anext(self) -> Part:
+        raise NotImplementedError
+
+
+if not TYPE_CHECKING and not os.environ.get("VIVACE_PURE_PYTHON"):
+    with contextlib.suppress(ImportError):
+        from vivace.flow._speedups import Gate, Taker, hop, setup
+
+        setup(Part, Part.of, is_side_lane, note_path)
