@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from vivace.audio import AudioFormat, slice_pcm
     from vivace.errors import VivaceError
     from vivace.flow.drive import drive
-    from vivace.flow.processor import Processor, chain, part_processor, processor
+    from vivace.flow.part_processor import (
+        PASSTHROUGH_ALWAYS,
+        PASSTHROUGH_FALLBACK,
+        PartProcessor,
+        parallel,
+        part_processor,
+    )
+    from vivace.flow.processor import Processor, chain, processor
     from vivace.flow.run import Stream
     from vivace.live.conversation import AudioTriggerMode
     from vivace.live.live_model import LiveModelProcessor
@@ -73,10 +80,14 @@ __all__ = [
     "slice_pcm",
     # composing
     "Processor",
+    "PartProcessor",
     "Stream",
     "processor",
     "part_processor",
     "chain",
+    "parallel",
+    "PASSTHROUGH_ALWAYS",
+    "PASSTHROUGH_FALLBACK",
     "drive",
     # processors
     "DetectSpeech",
@@ -100,7 +111,9 @@ _HOMES = {
     "TurnComplete InputEnded Interrupted Reset Held Resumed Playing Played",
     "vivace.audio": "AudioFormat slice_pcm",
     "vivace.errors": "VivaceError",
-    "vivace.flow.processor": "Processor processor part_processor chain",
+    "vivace.flow.processor": "Processor processor chain",
+    "vivace.flow.part_processor": "PartProcessor part_processor parallel "
+    "PASSTHROUGH_ALWAYS PASSTHROUGH_FALLBACK",
     "vivace.flow.run": "Stream",
     "vivace.flow.drive": "drive",
     "vivace.processors.detect_speech": "DetectSpeech",

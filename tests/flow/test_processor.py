@@ -6,7 +6,8 @@ import pytest
 
 from vivace.errors import PartError, StageError
 from vivace.flow.clock import now
-from vivace.flow.processor import Processor, chain, part_processor, processor
+from vivace.flow.part_processor import part_processor
+from vivace.flow.processor import Processor, chain, processor
 from vivace.part import Audio, Data, Part, Played, TurnComplete
 
 pytestmark = pytest.mark.virtual
@@ -155,12 +156,17 @@ async def test_a_function_of_one_part(function: Any, expected: list[str]) -> Non
     assert await texts(stage, ["a", "b"]) == expected
 
 
-async def test_parts_are_taken_one_at_a_time() -> None:
-    """An async function of one part is not called again before it has returned."""
-    started = now()
-    assert await texts(part_processor(async_part), "abc".split()) == ["abcabc"]
-    assert await texts(part_processor(async_part), list("abc")) == ["aa", "bb", "cc"]
-    assert now() - started == 1.0
+async def test_parts_are_taken_one_at_a_time_if_so_asked() -> None:
+    """With a concurrency of 1 an async function is not called again before it has returned."""
+    one_by_one = part_processor(concurrency=1)(async_part)
+    assert await texts(one_by_one, list("abcd")) == ["aa", "bb", "cc", "dd"]
+    assert now() == 1.0
+
+
+async def test_an_async_function_works_on_several_parts_at_once() -> None:
+    """Four calls of 0.25 s each are out together, and what they give comes in order."""
+    assert await texts(part_processor(async_part), list("abcd")) == ["aa", "bb", "cc", "dd"]
+    assert now() == 0.25
 
 
 async def test_any_callable_will_do() -> None:
@@ -247,7 +253,7 @@ async def test_signals_pass_by_a_function() -> None:
 def test_what_cannot_be_called_is_refused() -> None:
     """Something that is no function is refused when the stage is made."""
     with pytest.raises(StageError, match="3 is no function of one part"):
-        part_processor(3)  # type: ignore[arg-type]
+        part_processor(3)  # type: ignore[call-overload]
 
 
 async def test_a_result_that_is_no_part_is_refused() -> None:

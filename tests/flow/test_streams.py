@@ -152,7 +152,7 @@ async def test_a_source_with_a_close_of_its_own_is_closed_as_well() -> None:
 
 @pytest.mark.parametrize("read", [0, 1])
 async def test_a_plain_generator_is_closed(read: int) -> None:
-    """A generator that somebody else began and still holds is closed, whether it was read or not."""
+    """A generator that somebody else began and still holds is closed, read or not."""
     log: list[str] = []
 
     def letters() -> Iterator[str]:

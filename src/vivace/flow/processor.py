@@ -1,6 +1,6 @@
 """Processors: what people write, and how they compose.
 
-There are three ways to write one: a function of one part (`@part_processor`), an async generator
+There are three ways to write one: a function of one part (`part_processor.py`), an async generator
 over the stream (`@processor`, or a class with `call`), and a machine (`drive`). `a + b` chains
 them. Nothing is buffered between stages, and state belongs to the run: one processor object serves
 any number of runs at once.
@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Iterable,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 from vivace.errors import StageError
 from vivace.flow.hop import note_path
 from vivace.flow.run import Run, Stream
-from vivace.flow.streams import Source, is_one_value
-from vivace.part import Part, Signal
+from vivace.flow.streams import Source
+from vivace.part import Part
 
-__all__ = ["Processor", "chain", "part_processor", "processor"]
+__all__ = ["Processor", "chain", "processor"]
+
+# Before a capital that begins a word; `HTTPStage` is two, `http_stage`.
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Processor:
@@ -35,7 +32,7 @@ class Processor:
     @property
     def name(self) -> str:
         """What errors and traces call it: the class's name, as `detect_speech`."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+        return _CAPITAL.sub("_", type(self).__name__).lower()
 
     def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         """Yield the output for `stream`: an async generator. Begins anew for every run."""
@@ -68,6 +65,22 @@ class Processor:
             "generator: `async def call(self, stream)` with `yield`"
         )
 
+    @property
+    def stages(self) -> Sequence[Processor]:
+        """What it is a chain of; itself, if it is none."""
+        return (self,)
+
+    @property
+    def joins(self) -> bool:
+        """True if it can be opened together with neighbours that can be so too."""
+        return False
+
+    def open_together(
+        self, run: Run, stream: AsyncIterator[Part], links: Sequence[tuple[str, Any]]
+    ) -> AsyncIterator[Part]:
+        """The output of `links`, paths and stages, of which it is the first."""
+        raise NotImplementedError
+
     def __add__(self, other: Processor) -> Processor:
         if not isinstance(other, Processor):
             return NotImplemented
@@ -80,11 +93,21 @@ class _Chain(Processor):
         return "agent"
 
     def __init__(self, stages: Sequence[Processor]) -> None:
-        self.stages = tuple(stages)
+        self._stages = tuple(stages)
+
+    @property
+    def stages(self) -> tuple[Processor, ...]:
+        return self._stages
 
     def open(self, run: Run, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
-        for index, stage in enumerate(self.stages):
-            stream = stage.open(run, stream, f"{path}[{index}].{stage.name}")
+        links = [(f"{path}[{at}].{stage.name}", stage) for at, stage in enumerate(self._stages)]
+        for joins, group in groupby(links, lambda link: link[1].joins):
+            together = list(group)
+            if joins:
+                stream = together[0][1].open_together(run, stream, together)
+                continue
+            for its_path, stage in together:
+                stream = stage.open(run, stream, its_path)
         return stream
 
 
@@ -100,7 +123,7 @@ def chain(stages: Iterable[Processor]) -> Processor:
                 f"{stage!r} is no processor; write it with @processor, @part_processor or as a "
                 "subclass of Processor"
             )
-        flat.extend(stage.stages if isinstance(stage, _Chain) else [stage])
+        flat.extend(stage.stages)
     if not flat:
         raise StageError("a chain of no stages; give at least one")
     return _Chain(flat)
@@ -129,51 +152,3 @@ def processor(function: Callable[[AsyncIterator[Part]], AsyncIterator[Part]]) ->
             "it takes the stream and yields parts: `async def f(stream): async for part in stream`"
         )
     return _Function(function)
-
-
-class _PartFunction(Processor):
-    def __init__(self, function: Callable[[Part], Any]) -> None:
-        self._function = function
-
-    @property
-    def name(self) -> str:
-        return getattr(self._function, "__name__", "function")
-
-    async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
-        async for part in stream:
-            if isinstance(part.body, Signal):
-                yield part
-                continue
-            result = self._function(part)
-            if inspect.isawaitable(result):
-                result = await result
-            if result is None:
-                continue
-            if is_one_value(result):
-                yield Part.of(result)
-            elif isinstance(result, AsyncIterable):
-                try:
-                    async for each in result:
-                        yield Part.of(each)
-                finally:
-                    if isinstance(result, AsyncGenerator | Stream):
-                        await result.aclose()
-            else:
-                for each in result:
-                    yield Part.of(each)
-
-
-def part_processor(function: Callable[[Part], Any]) -> Processor:
-    """Make a processor of a function of one part.
-
-    It may be sync or async, and return or yield any number of parts: None, one value (a part, text,
-    a dict, a body), or an iterable of such values. Parts are taken one at a time, in order.
-
-    It does not get signals, such as `TurnComplete`: they pass by it in their place, so that a
-    function that drops what it does not know cannot leave somebody waiting for the end of a turn.
-
-    Raises PartError, as it runs, if the function gives something else.
-    """
-    if not callable(function):
-        raise StageError(f"{function!r} is no function of one part")
-    return _PartFunction(function)

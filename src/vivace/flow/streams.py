@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import (
+    AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Iterable,
@@ -14,7 +15,7 @@ from typing import Any, TypeAlias, cast
 
 from vivace.part import Body, Part
 
-__all__ = ["Source", "is_one_value", "open_source"]
+__all__ = ["Source", "is_one_value", "open_source", "values_of"]
 
 Source: TypeAlias = Part | Body | AsyncIterable[Any] | Iterable[Any] | None
 """One value (a part, text, a dict, a body), or an iterable or async iterable of such values; None
@@ -29,6 +30,30 @@ def is_one_value(value: object) -> bool:
         or hasattr(value, "__array__")
         or not isinstance(value, Iterable | AsyncIterable)
     )
+
+
+async def values_of(result: Any) -> AsyncGenerator[Part, None]:
+    """The parts in whatever a function of one part may give."""
+    if inspect.isawaitable(result):
+        result = await result
+    if result is None:
+        return
+    if is_one_value(result):
+        yield Part.of(result)
+    elif isinstance(result, AsyncIterable):
+        try:
+            async for value in result:
+                yield Part.of(value)
+        finally:
+            if hasattr(result, "aclose"):
+                await result.aclose()
+    else:
+        try:
+            for value in result:
+                yield Part.of(value)
+        finally:
+            if inspect.isgenerator(result):
+                result.close()
 
 
 def open_source(source: Source) -> tuple[AsyncIterator[Any], list[Any]]:
