@@ -23,7 +23,9 @@ async def close_all(run: Run) -> None:
     """Stop the tasks of `run` and close what it opened, the last first. Errors go to `run.fail`."""
     begun = _close_what_rests(run)
     if begun is None and not run.opened and run.scope.tasks <= {run.eager.task}:
-        await run.scope.halt(STOP_WITHIN_S)
+        run.scope.stopping = True
+        run.eager.task.cancel()
+        await asyncio.wait([run.eager.task])  # it rests, so it ends with its next step
         return
     closer = run.loop.create_task(
         _close(run, begun), name=f"{run.name}.close", context=run.context.copy()

@@ -12,7 +12,7 @@ import inspect
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 from vivace.errors import StageError
 from vivace.flow.hop import note_path
@@ -56,8 +56,8 @@ class Processor:
 
     def _called(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         called: object = self.call(stream)
-        if isinstance(called, AsyncIterator):
-            return called
+        if hasattr(called, "__anext__"):
+            return cast("AsyncIterator[Part]", called)
         if inspect.iscoroutine(called):
             called.close()  # else Python complains, much later, that nobody awaited it
         raise StageError(

@@ -102,7 +102,8 @@ class Run:
 
     def boundary(self, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
         """`stream` as the next stage sees it: side lanes taken out, failures told by `path`."""
-        self.own(stream, path)
+        if hasattr(stream, "aclose"):
+            self.opened.append((path, stream))
         return self._hop(stream, path)
 
     def own(self, stream: AsyncIterator[Part], path: str) -> None:

@@ -37,7 +37,7 @@ class Scope:
     def __init__(self, on_error: Callable[[BaseException], None]) -> None:
         self._on_error = on_error
         self.tasks: set[asyncio.Task[Any]] = set()
-        self._stopping = False
+        self.stopping = False
 
     def start(
         self, coro: Coroutine[Any, Any, Any], name: str, context: Context | None = None
@@ -49,7 +49,7 @@ class Scope:
         task = asyncio.get_running_loop().create_task(coro, name=name, context=context)
         self.tasks.add(task)
         task.add_done_callback(self._ended)
-        if self._stopping:
+        if self.stopping:
             task.cancel()
         return task
 
@@ -62,7 +62,7 @@ class Scope:
 
     async def halt(self, within_s: float) -> Complaints:
         """Do what `stop` does, and return what it would warn of."""
-        self._stopping = True
+        self.stopping = True
         me, until = asyncio.current_task(), now() + within_s
         complaints: Complaints = {}
         while tasks := {

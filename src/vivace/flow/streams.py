@@ -62,7 +62,7 @@ def open_source(source: Source) -> tuple[AsyncIterator[Any], list[Any]]:
         return _Each(iter([] if source is None else [source])), []
     if not isinstance(source, AsyncIterable):
         each = _Each(iter(cast("Iterable[Any]", source)))
-        return each, [each]
+        return each, [each] if inspect.isgenerator(source) else []
     values = aiter(source)
     closable = [values] if values is source else [source, values]
     return values, [it for it in closable if hasattr(it, "aclose")]
@@ -82,5 +82,4 @@ class _Each(AsyncIterator[Any]):
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        if inspect.isgenerator(self._values):
-            self._values.close()
+        self._values.close()  # type: ignore[attr-defined]  # asked for of generators only
