@@ -124,11 +124,14 @@ async def test_what_weighs_nothing_is_not_held_back_by_seconds() -> None:
 
 
 @pytest.mark.parametrize(("chunk_s", "limit_s", "count"), [(0.02, 1.0, 50), (0.1, 0.3, 3)])
-async def test_the_bound_in_seconds_is_exact(chunk_s: float, limit_s: float, count: int) -> None:
+@pytest.mark.parametrize("way", ["offer", "try_send"])
+async def test_the_bound_in_seconds_is_exact(
+    chunk_s: float, limit_s: float, count: int, way: str
+) -> None:
     """One second holds fifty chunks of 20 ms, whatever floats make of the sum."""
     channel = Channel[tuple[str, float]](1000, seconds=limit_s, weigh=weight)
     taken = 0
-    while channel.offer(("chunk", chunk_s)):
+    while getattr(channel, way)(("chunk", chunk_s)):
         taken += 1
     assert taken == count
 
@@ -616,6 +619,122 @@ async def test_who_waits_for_room_may_leave() -> None:
     assert await channel.receive() == 1
 
 
+# -- without waiting, and in bulk
+
+
+async def test_try_send_says_whether_it_would_have_to_wait() -> None:
+    """True for what went in, False for what did not; behind somebody who waits it waits too."""
+    channel = Channel[tuple[str, float]](2, seconds=1.0, weigh=weight)
+    assert channel.try_send(("a", 0.75))
+    assert not channel.try_send(("b", 0.5))
+    waiting = start(channel.send(("c", 0.5)))
+    await settle()
+    assert not channel.try_send(("d", 0.0))
+    await channel.receive()
+    await waiting
+    assert channel.try_send(("e", 0.25))
+    assert drain(channel) == [("c", 0.5), ("e", 0.25)]
+
+
+async def test_try_send_drops_as_the_policy_says() -> None:
+    """What is dropped needs no waiting, so the answer is True; what must not be dropped waits."""
+    channel = Channel[str](1, full="drop_newest", droppable=str.islower)
+    assert channel.try_send("a")
+    assert channel.try_send("b")
+    assert not channel.try_send("SIGNAL")
+    assert (channel.dropped, drain(channel)) == (1, ["a"])
+
+
+async def test_try_send_wakes_a_receiver() -> None:
+    """Whoever waits for an item gets it."""
+    channel = Channel[str](1)
+    receiver = start(channel.receive())
+    await settle()
+    assert channel.try_send("a")
+    assert await receiver == "a"
+
+
+async def test_what_waits_can_be_taken_at_once() -> None:
+    """All that waits comes out without waiting, urgent first, with what came in meanwhile."""
+    channel = Channel[str](3)
+    for item in "ab":
+        await channel.send(item)
+    channel.send_urgent("X")
+    seen = []
+    for item in channel.take_waiting():
+        seen.append(item)
+        if item == "a":
+            assert channel.try_send("c")
+    assert seen == ["X", "a", "b", "c"]
+    assert list(channel.take_waiting()) == []
+    assert channel.statistics().received == 4
+
+
+async def test_taking_lets_in_who_waits() -> None:
+    """Taking in bulk frees senders, and whoever waits for room."""
+    channel = Channel[int](1)
+    await channel.send(0)
+    senders = await in_order(*(channel.send(n) for n in (1, 2)))
+    roomer = start(channel.wait_for_room())
+    await settle()
+    assert list(channel.take_waiting()) == [0, 1, 2]
+    await asyncio.wait([*senders, roomer])
+
+
+@pytest.mark.parametrize(("capacity", "left"), [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)])
+async def test_low_is_half(capacity: int, left: int) -> None:
+    """Who waits until it is low returns when half of the capacity waits, and not before."""
+    channel = Channel[int](capacity)
+    for n in range(capacity):
+        await channel.send(n)
+    waiter = start(channel.wait_until_low())
+    for _ in range(capacity - left):
+        await settle()
+        assert not waiter.done()
+        await channel.receive()
+    await waiter
+    await channel.wait_until_low()
+
+
+async def test_low_is_half_of_the_seconds_too() -> None:
+    """Few long items are not low; half of the seconds are."""
+    channel = Channel[tuple[str, float]](100, seconds=1.0, weigh=weight)
+    for name in "abcd":
+        await channel.send((name, 0.25))
+    waiter = start(channel.wait_until_low())
+    await settle()
+    await channel.receive()
+    await settle()
+    assert not waiter.done()
+    await channel.receive()
+    await waiter
+
+
+async def test_waiting_until_low_ends_with_a_purge_or_the_close() -> None:
+    """Nobody waits for a channel to be emptied that is closed, or was emptied another way."""
+    for end in (lambda it: it.purge(lambda _: True), Channel.close):
+        channel = Channel[int](2)
+        await channel.send(1)
+        await channel.send(2)
+        waiter = start(channel.wait_until_low())
+        await settle()
+        assert not waiter.done()
+        end(channel)
+        await waiter
+
+
+async def test_who_waits_until_low_may_leave() -> None:
+    """One who gives up waiting is forgotten; the other still returns."""
+    channel = Channel[int](1)
+    await channel.send(1)
+    first, second = start(channel.wait_until_low()), start(channel.wait_until_low())
+    await settle()
+    await cancel(first)
+    await channel.receive()
+    await second
+    assert first.cancelled()
+
+
 # -- the end
 
 
@@ -634,12 +753,13 @@ async def test_what_waits_outlives_the_close() -> None:
 
 
 async def test_nothing_goes_into_a_closed_channel() -> None:
-    """All four ways of sending say that the channel is closed."""
+    """All five ways of sending say that the channel is closed."""
     channel = Channel[str](2)
     channel.close()
     with pytest.raises(Closed, match="nothing more can be sent"):
         await channel.send("a")
     ways: list[Callable[[str], Any]] = [
+        channel.try_send,
         channel.offer,
         channel.send_nowait,
         channel.send_urgent,
@@ -798,6 +918,14 @@ class Model:
         self.items, self.dropped = left, self.dropped + dropped
         return True
 
+    def take(self) -> list[Any]:
+        taken = []
+        while self.urgent or self.items:
+            taken.append((self.urgent or self.items).pop(0))
+            self.received += 1
+            self.settle()
+        return taken
+
     def purge(self, stale: Callable[[Any], bool]) -> None:
         for lane in (self.items, self.senders):
             self.purged += sum(map(stale, lane))
@@ -823,11 +951,11 @@ def droppable(item: Any) -> bool:
 
 STEPS = st.one_of(
     st.tuples(
-        st.sampled_from(["send", "send", "offer", "nowait", "urgent"]),
+        st.sampled_from(["send", "send", "try", "offer", "nowait", "urgent"]),
         st.sampled_from([0.0, 0.25, 0.5, 1.0, 4.0]),
         st.booleans(),
     ),
-    st.tuples(st.sampled_from(["receive", "receive"]), st.just(0), st.just(0)),
+    st.tuples(st.sampled_from(["receive", "receive", "take"]), st.just(0), st.just(0)),
     st.tuples(st.sampled_from(["leave sending", "leave receiving"]), st.integers(0, 3), st.just(0)),
     st.tuples(st.just("purge"), st.integers(2, 4), st.just(0)),
 )
@@ -854,6 +982,12 @@ async def test_a_channel_does_what_its_model_does(
             case "send":
                 senders[item] = start(channel.send(item))
                 model.send(item)
+            case "try":
+                dropped = model.dropped
+                went_in = model.send(item, waits=False)
+                assert channel.try_send(item) is (went_in or model.dropped > dropped)
+            case "take":
+                assert list(channel.take_waiting()) == model.take()
             case "offer":
                 assert channel.offer(item) is model.send(item, waits=False)
             case "nowait":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Generic, Literal, TypeVar
 
 import msgspec
@@ -84,6 +84,7 @@ class Channel(Generic[T]):
         self._receivers: deque[asyncio.Future[None]] = deque()
         self._woken = 0  # receivers that were promised an item and have not run yet
         self._room: list[asyncio.Future[None]] = []
+        self._low: list[asyncio.Future[None]] = []
         self._closed = False
         self._error: BaseException | None = None
         self._told = False
@@ -97,6 +98,20 @@ class Channel(Generic[T]):
         weight = self._weight_of(item)
         if not self._go_in(item, weight):
             await self._wait_for_room(item, weight)
+
+    def try_send(self, item: T) -> bool:
+        """Do what `send` does if that needs no waiting; False if it would have to wait."""
+        weight = 0 if self._weigh is None else round(self._weigh(item) * 1e9)
+        room = not (self._senders or self._closed) and len(self._items) < self._capacity
+        if room and (not weight or not self._weight or self._weight + weight <= self._limit):
+            self._items.append((item, weight))  # `_put`, spelled out: this is what a hop costs
+            self._weight += weight
+            self._sent += 1
+            if self._receivers:
+                self._wake_receiver()
+            return True
+        self._check_open()
+        return self._go_in(item, weight)
 
     def offer(self, item: T) -> bool:
         """Put `item` in as far as the policy allows without waiting; False if it did not go in."""
@@ -134,13 +149,12 @@ class Channel(Generic[T]):
     async def wait_for_room(self) -> None:
         """Return when `has_room`, or when the channel is closed."""
         while not self.has_room() and not self._closed:
-            waiter = asyncio.get_running_loop().create_future()
-            self._room.append(waiter)
-            try:
-                await waiter
-            finally:
-                if waiter in self._room:
-                    self._room.remove(waiter)
+            await _wait_among(self._room)
+
+    async def wait_until_low(self) -> None:
+        """Return when at most half of what may wait does, or when the channel is closed."""
+        while not self._is_low() and not self._closed:
+            await _wait_among(self._low)
 
     def close(self, error: BaseException | None = None) -> None:
         """Nothing more will be sent. What waits can still be received; then comes the end.
@@ -157,7 +171,8 @@ class Channel(Generic[T]):
         self._senders.clear()
         while self._receivers:
             self._wake_receiver()
-        self._wake_room()
+        _wake(self._room)
+        _wake(self._low)
 
     @property
     def closed(self) -> bool:
@@ -186,6 +201,11 @@ class Channel(Generic[T]):
         self._pass_turn()
         return item
 
+    def take_waiting(self) -> Iterator[T]:
+        """Take what waits, item by item, until nothing does. For the one who alone receives."""
+        while self._urgent or self._items:
+            yield self._take()
+
     def _pass_turn(self) -> None:
         """Whoever waits next may look: there is more, or never will be."""
         if self._closed or self._waiting() > self._woken:
@@ -197,7 +217,8 @@ class Channel(Generic[T]):
             return self._urgent.popleft()
         item, weight = self._items.popleft()
         self._weight -= weight
-        self._admit()
+        if self._senders or self._room or (self._low and self._is_low()):
+            self._admit()
         return item
 
     def empty(self) -> bool:
@@ -233,6 +254,11 @@ class Channel(Generic[T]):
         self._purged += count
         self._admit()
         return count
+
+    @property
+    def dropped(self) -> int:
+        """How many items the policy has turned away."""
+        return self._dropped
 
     def statistics(self) -> ChannelStatistics:
         """How it stands now."""
@@ -281,17 +307,18 @@ class Channel(Generic[T]):
 
     def _drop_for(self, weight: int) -> bool:
         """Drop the oldest items that make room for `weight`; none if they would not."""
-        chosen: set[int] = set()
+        chosen: list[int] = []
         freed = 0
         for index, (item, each) in enumerate(self._items):
             if self._droppable(item):
-                chosen.add(index)
+                chosen.append(index)
                 freed += each
                 if self._fits(weight, len(chosen), freed):
                     break
         else:
             return False
-        self._items = deque(e for index, e in enumerate(self._items) if index not in chosen)
+        for index in reversed(chosen):  # few, and near the end where a deque is quick
+            del self._items[index]
         self._weight -= freed
         self._dropped += len(chosen)
         return True
@@ -300,17 +327,23 @@ class Channel(Generic[T]):
         self._items.append((item, weight))
         self._weight += weight
         self._sent += 1
-        self._wake_receiver()
+        if self._receivers:
+            self._wake_receiver()
 
     def _admit(self) -> None:
-        """Let in who waits, in order, as far as there is room."""
+        """Let in who waits, in order, as far as there is room; wake who waits for room."""
         while self._senders and self._fits(self._senders[0].weight):
             sender = self._senders.popleft()
             if not sender.waiter.done():
                 sender.waiter.set_result(None)
                 self._put(sender.item, sender.weight)
         if self.has_room():
-            self._wake_room()
+            _wake(self._room)
+        if self._is_low():
+            _wake(self._low)
+
+    def _is_low(self) -> bool:
+        return 2 * len(self._items) <= self._capacity and 2 * self._weight <= self._limit
 
     async def _wait_for_room(self, item: T, weight: int) -> None:
         sender = _Sender(item, weight, asyncio.get_running_loop().create_future())
@@ -345,11 +378,22 @@ class Channel(Generic[T]):
                 self._woken += 1
                 return
 
-    def _wake_room(self) -> None:
-        for waiter in self._room:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._room.clear()
+
+async def _wait_among(waiters: list[asyncio.Future[None]]) -> None:
+    waiter = asyncio.get_running_loop().create_future()
+    waiters.append(waiter)
+    try:
+        await waiter
+    finally:
+        if waiter in waiters:
+            waiters.remove(waiter)
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiters.clear()
 
 
 def _nanoseconds(seconds: float) -> int:
