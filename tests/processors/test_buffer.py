@@ -90,10 +90,10 @@ async def test_neighbours_overlap() -> None:
     assert now() == 11 * 0.25
 
 
-@pytest.mark.parametrize(("capacity", "ahead"), [(1, 5), (2, 6), (8, 9)])
+@pytest.mark.parametrize(("capacity", "ahead"), [(1, 3), (2, 4), (8, 9)])
 @pytest.mark.virtual(seeds=20)
 async def test_it_reads_so_far_ahead_and_no_further(capacity: int, ahead: int) -> None:
-    """As many as may wait and one in the hand, before half of them and three more are taken."""
+    """As many as may wait and one in the hand, and again as soon as at most half of them wait."""
     log: list[str] = []
     async with buffer(capacity).run(numbers(log)) as parts:
         await anext(parts)
@@ -111,7 +111,7 @@ async def test_a_full_buffer_reads_on_when_it_is_half_empty() -> None:
             await anext(parts)
             await asyncio.sleep(1.0)
             pulled.append(len(log))
-    assert pulled == [9, 13, 13, 13, 13, 17, 17, 17, 17, 21, 21, 21]
+    assert pulled == [9, 9, 9, 13, 13, 13, 13, 17, 17, 17, 17, 21]
 
 
 async def test_seconds_of_audio_are_a_bound() -> None:
@@ -381,7 +381,7 @@ async def failed_behind_it(agent: Processor, log: list[str]) -> None:
     @processor
     async def fails(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         async for part in stream:
-            if part.text == "3":
+            if int(part.text) >= 3:  # one that drops may drop just that one
                 raise ValueError("broken")
             yield part
 

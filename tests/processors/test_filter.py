@@ -38,9 +38,9 @@ class IsLoud:
     [
         (is_loud, 0.0),
         (lambda part: part.text.isupper(), 0.0),
-        (is_loud_later, 1.0),
-        (functools.partial(is_loud_later), 1.0),
-        (IsLoud(), 1.0),
+        (is_loud_later, 0.25),
+        (functools.partial(is_loud_later), 0.25),
+        (IsLoud(), 0.25),
     ],
     ids=["sync", "lambda", "async", "partial", "object"],
 )
@@ -79,7 +79,7 @@ async def shout_later(part: Part) -> str:
     return part.text.upper()
 
 
-@pytest.mark.parametrize(("function", "takes_s"), [(shout, 0.0), (shout_later, 0.5)])
+@pytest.mark.parametrize(("function", "takes_s"), [(shout, 0.0), (shout_later, 0.25)])
 async def test_what_the_function_gives_takes_the_place_of_the_part(
     function: Any, takes_s: float
 ) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from vivace.errors import FlowError, StageError
 from vivace.flow.clock import now
-from vivace.flow.processor import Processor, part_processor, processor
+from vivace.flow.part_processor import part_processor
+from vivace.flow.processor import Processor, processor
 from vivace.flow.run import current_run
 from vivace.flow.scope import AbandonedTask
 from vivace.part import Interrupted, Part, SpeechStarted, TurnEnded

@@ -161,7 +161,7 @@ class Run:
                 self._step(self._parts)
         part = self._overtaking.popleft()
         if part.substream and not self.side.empty() and is_side_lane(part.substream):
-            self.side._take()
+            next(self.side.take_waiting(), None)
         return part
 
     def _step(self, parts: AsyncIterator[Part]) -> None:

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from vivace.errors import StageError
-from vivace.flow.processor import Processor, part_processor
+from vivace.flow.part_processor import PartProcessor, part_processor
 from vivace.part import Part
 
 __all__ = ["filter_parts", "map_parts"]
 
 
-def filter_parts(predicate: Callable[[Part], Any]) -> Processor:
+def filter_parts(predicate: Callable[[Part], Any]) -> PartProcessor:
     """Pass on the parts for which `predicate`, sync or async, is true. Signals always pass."""
 
     def keep(part: Part) -> Part | None:
@@ -29,7 +29,7 @@ def filter_parts(predicate: Callable[[Part], Any]) -> Processor:
     return _stage("filter_parts", predicate, keep, keep_when_known)
 
 
-def map_parts(function: Callable[[Part], Any]) -> Processor:
+def map_parts(function: Callable[[Part], Any]) -> PartProcessor:
     """Put what `function`, sync or async, makes of each part in its place. Signals just pass.
 
     A part that it returns takes the place as it is; anything else that `Part.of` takes becomes the
@@ -53,7 +53,7 @@ def _in_place_of(part: Part, value: Any) -> Part:
 
 def _stage(
     name: str, given: Callable[..., Any], sync: Callable[..., Any], slow: Callable[..., Any]
-) -> Processor:
+) -> PartProcessor:
     if not callable(given):
         raise StageError(f"{name}({given!r}): give a function of one part")
     chosen = slow if _is_async(given) else sync
