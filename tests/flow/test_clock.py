@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from vivace.flow.clock import now, sleep_until
+from vivace.flow.clock import clock, now, sleep_until
 
 pytestmark = pytest.mark.virtual
 
@@ -34,3 +34,11 @@ async def test_a_time_that_has_passed_is_not_waited_for() -> None:
     await sleep_until(0.5)
     assert now() == 1.0
     assert ran == [1.0]
+
+
+async def test_clock_is_what_now_reads() -> None:
+    """The function that `clock` gives tells the same time as `now`, whenever it is called."""
+    time = clock()
+    assert time() == now() == 0.0
+    await asyncio.sleep(0.25)
+    assert time() == now() == 0.25

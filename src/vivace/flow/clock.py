@@ -6,13 +6,19 @@ Seconds as a float, from an arbitrary start. On a virtual loop it is virtual tim
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-__all__ = ["now", "sleep_until"]
+__all__ = ["clock", "now", "sleep_until"]
 
 
 def now() -> float:
     """Seconds on the running loop's clock. Raises RuntimeError outside a running loop."""
     return asyncio.get_running_loop().time()
+
+
+def clock() -> Callable[[], float]:
+    """What `now` reads, for who reads it for every part. Raises RuntimeError outside a loop."""
+    return asyncio.get_running_loop().time
 
 
 async def sleep_until(at: float) -> None:

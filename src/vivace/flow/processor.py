@@ -103,7 +103,7 @@ class _Chain(Processor):
         links = [(f"{path}[{at}].{stage.name}", stage) for at, stage in enumerate(self._stages)]
         for joins, group in groupby(links, lambda link: link[1].joins):
             together = list(group)
-            if joins:
+            if joins and not run.watch:  # who watches wants to see each
                 stream = together[0][1].open_together(run, stream, together)
                 continue
             for its_path, stage in together:

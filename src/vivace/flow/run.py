@@ -19,6 +19,7 @@ from vivace.flow.bus import Bus
 from vivace.flow.channel import Channel
 from vivace.flow.closing import attach, close_all
 from vivace.flow.eager import WAITS, Eager, Steps
+from vivace.flow.hooks import Watch, watch
 from vivace.flow.hop import Gate, Taker, hop
 from vivace.flow.scope import Scope
 from vivace.flow.streams import Source, open_source
@@ -77,6 +78,8 @@ class Run:
         # Whoever causes a task, be it the consumer or a timer, it belongs to this run.
         self.context = copy_context()
         self.context.run(_current.set, self)
+        above = self._parent.watch if self._parent else None
+        self.watch: Watch | None = self.context.run(watch, stage.name, self.bus, above)
         self.eager = Eager(self.scope.start, f"{stage.name}.run", self.context, self._came)
         self.context.run(self._open, stage, source)
 
@@ -116,6 +119,11 @@ class Run:
 
         Whoever cannot wait asks `side.has_room` before taking more input.
         """
+        if self.watch:
+            self.watch.said(part)
+        self._say(part)
+
+    def _say(self, part: Part) -> None:
         if not self.closing:
             self.side.send_nowait(part)
             self._urgent(part)
@@ -127,6 +135,9 @@ class Run:
         self._end()
 
     def _hop(self, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
+        if self.watch:
+            stream = self.watch.observed(stream, path)
+            self.opened.append((path, stream))
         passed = hop(stream, self._aside, path)
         if hasattr(passed, "ag_frame"):  # the one in C rests nowhere
             self.opened.append((path, passed))
@@ -134,13 +145,13 @@ class Run:
 
     def _aside(self, part: Part) -> Coroutine[Any, Any, None] | None:
         if self.side.has_room():
-            self.say(part)
+            self._say(part)
             return None
         return self._say_later(part)
 
     async def _say_later(self, part: Part) -> None:
         await self.side.wait_for_room()
-        self.say(part)
+        self._say(part)
 
     # -- what the consumer uses ---------------------------------------------------------------
 
@@ -247,7 +258,11 @@ class Run:
         """
         self.closing = True
         self._end()
-        await close_all(self)
+        try:
+            await close_all(self)
+        finally:
+            if self.watch:
+                self.watch.end(self.errors[0] if self.errors else None)
 
 
 async def _pulled_by(run: Run, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:

@@ -82,4 +82,5 @@ class _Each(AsyncIterator[Any]):
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        self._values.close()  # type: ignore[attr-defined]  # asked for of generators only
+        if inspect.isgenerator(self._values):
+            self._values.close()
