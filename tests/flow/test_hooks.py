@@ -302,10 +302,10 @@ async def test_only_the_inner_run_is_watched() -> None:
                 async for part in inner:
                     current_run().bus.announce(Interrupted(1))
                     yield part
+        yield Part("after")
 
     async with (copy + listens + copy).run(["a"]) as parts:
-        assert [(await anext(parts)).text for _ in range(2)] == ["", "a"]
-        await asyncio.sleep(1.0)
+        assert [(await anext(parts)).text for _ in range(3)] == ["", "a", "after"]
         assert parts._run is not None
         assert parts._run.bus._listeners == []  # the conversation goes on without the inner run
     assert [it.parent for it in of(seen, RunStarted)] == [None]
