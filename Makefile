@@ -5,7 +5,14 @@ BIN    := $(VENV)/bin
 SPEECH := examples/speech
 C      := src/vivace/flow/_speedups.c
 
-.PHONY: demo check test changelog clean
+# The libraries that the benchmark measures beside ours: not one of our dependencies.
+GENAI   := .venv-bench-genai
+PIPECAT := .venv-bench-pipecat
+GENAI_VERSION   := 2.0.3
+PIPECAT_VERSION := 1.14
+PEERS := $(GENAI)/.$(GENAI_VERSION) $(PIPECAT)/.$(PIPECAT_VERSION)
+
+.PHONY: demo check test bench bench-quick peers changelog clean
 
 demo: $(VENV)/.local
 	$(BIN)/vivace talk --out demo-out \
@@ -31,11 +38,23 @@ test: $(VENV)/.dev
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/python tools/coverage_by_module.py
 
+# Measures everything and rewrites docs/benchmarks.md and its picture.
+bench: $(VENV)/.local peers
+	$(BIN)/python -m bench
+
+# A rough look while working on something: a tenth of the work, once. The docs stay.
+bench-quick: $(VENV)/.local peers
+	$(BIN)/python -m bench --quick
+
+# One that cannot be installed is named in the tables, and the rest is measured.
+peers:
+	-@$(MAKE) --no-print-directory --keep-going $(PEERS)
+
 changelog: $(VENV)/.dev
 	$(BIN)/towncrier build --version $$($(BIN)/python -c 'import vivace; print(vivace.__version__)')
 
 clean:
-	rm -rf $(VENV) demo-out talk-out
+	rm -rf $(VENV) $(GENAI) $(PIPECAT) demo-out talk-out
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vivace needs Python 3.11 or newer; this is %s. Choose another one: make PYTHON=python3.12 ..." % sys.version.split()[0])'
@@ -48,3 +67,13 @@ $(VENV)/.local: pyproject.toml $(C) | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml $(C) | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.local
+
+$(GENAI)/.$(GENAI_VERSION):
+	$(PYTHON) -m venv --clear $(GENAI)
+	$(GENAI)/bin/pip install --quiet 'genai-processors==$(GENAI_VERSION)'
+	@touch $@
+
+$(PIPECAT)/.$(PIPECAT_VERSION):
+	$(PYTHON) -m venv --clear $(PIPECAT)
+	$(PIPECAT)/bin/pip install --quiet 'pipecat-ai==$(PIPECAT_VERSION).*'
+	@touch $@

@@ -1,0 +1,1 @@
+"""What Vivace costs, measured beside the libraries that do the same: `make bench`."""
