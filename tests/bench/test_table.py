@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.harness import Ask, Case, Contender, Results
+from bench.harness import Ask, Contender, Results
 from bench.page import page
 from bench.stats import Goal
 from bench.table import Table, compared, duration, limited, megabytes, number
@@ -118,11 +118,3 @@ def test_page() -> None:
     assert "## Costs\n\n| what |  |\n|---|---|\n| a | **falls short by 3 %** |\n| b | met |" in text
     assert "Measured on a machine." in text
     assert text.endswith("By measuring.\n")
-
-
-def test_smaller_ask() -> None:
-    """A warm-up does a tenth of the parts or tries, one at least, and all else as asked."""
-    ask = Ask(WHO, "chain", {"parts": 1000, "stages": 10})
-    assert ask.smaller(10).given == {"parts": 100, "stages": 10}
-    assert Ask(WHO, "first", {"times": 3}).smaller(10).given == {"times": 1}
-    assert Case("c", {"any": ask}).asks["any"] is ask

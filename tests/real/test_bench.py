@@ -50,13 +50,6 @@ def test_all_jobs_of_ours_can_be_done() -> None:
         assert found.spread("ahead", "it").middle <= 3
 
 
-def test_no_round_that_would_end_too_late() -> None:
-    """The first round is done whatever it takes; another one only if there is time for it."""
-    found = Bench(99, 1, told, within_s=0.01).run([Case("c", {"it": Ask(BARE, "chain", SMALL)})])
-    assert found.rounds == 1
-    assert len(found.values("c", "it")) == 3
-
-
 @pytest.mark.parametrize(
     ("who", "reason"),
     [
