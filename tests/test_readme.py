@@ -42,8 +42,11 @@ def blocks() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "program"), blocks(), ids=lambda value: value[:24])
-def test_programs_on_the_pages_run(name: str, program: str) -> None:
+def test_programs_on_the_pages_run(
+    name: str, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A program printed on a page runs as it stands, and so do the tests that it shows."""
+    monkeypatch.chdir(tmp_path)  # some write files
     shown: dict[str, Any] = {"__name__": name}
     exec(compile(program, name, "exec"), shown)
     for key in [key for key in shown if key.startswith("test_")]:

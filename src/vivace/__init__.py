@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vivace.audio import AudioFormat, slice_pcm
     from vivace.errors import VivaceError
     from vivace.flow.drive import drive
+    from vivace.flow.hooks import add_hook, observe, remove_hook
     from vivace.flow.part_processor import (
         PASSTHROUGH_ALWAYS,
         PASSTHROUGH_FALLBACK,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from vivace.live.conversation import AudioTriggerMode
     from vivace.live.live_model import LiveModelProcessor
     from vivace.live.rolling_prompt import RollingPrompt
+    from vivace.metrics.spans import Spans
+    from vivace.metrics.trace import Trace, trace
     from vivace.part import (
         Audio,
         Call,
@@ -103,6 +106,13 @@ __all__ = [
     "LiveModelProcessor",
     "AudioTriggerMode",
     "RollingPrompt",
+    # watching runs
+    "observe",
+    "add_hook",
+    "remove_hook",
+    "trace",
+    "Trace",
+    "Spans",
     "__version__",
 ]
 
@@ -116,6 +126,7 @@ _HOMES = {
     "PASSTHROUGH_ALWAYS PASSTHROUGH_FALLBACK",
     "vivace.flow.run": "Stream",
     "vivace.flow.drive": "drive",
+    "vivace.flow.hooks": "observe add_hook remove_hook",
     "vivace.processors.detect_speech": "DetectSpeech",
     "vivace.processors.transcribe": "Transcribe",
     "vivace.processors.detect_turn": "DetectTurn",
@@ -126,6 +137,8 @@ _HOMES = {
     "vivace.live.live_model": "LiveModelProcessor",
     "vivace.live.conversation": "AudioTriggerMode",
     "vivace.live.rolling_prompt": "RollingPrompt",
+    "vivace.metrics.trace": "trace Trace",
+    "vivace.metrics.spans": "Spans",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 

@@ -6,6 +6,7 @@
     ├── FlowError            streams, channels and runs
     │   ├── Closed           this side was closed by its owner; nothing more will come or go
     │   └── StageError       a stage was built or composed wrongly
+    ├── ExtraMissing         an optional package is not there; the message names the command
     ├── NotAllowed           a machine was given an event that its state does not allow
     └── ModelError           a model failed while it ran
         ├── ModelMissing     weights or a package are not there; the message names the command
@@ -39,6 +40,10 @@ class Closed(FlowError):
 
 class StageError(FlowError):
     """A stage was built or composed wrongly."""
+
+
+class ExtraMissing(VivaceError, ImportError):
+    """An optional package is not installed. The message names the command that installs it."""
 
 
 class NotAllowed(VivaceError, RuntimeError):

@@ -244,7 +244,7 @@ class Watch:
         if hook in self._broken:
             return
         self._broken.append(hook)
-        what = traceback.format_exception_only(error)[-1].strip()  # also of what has no text
+        what = traceback.format_exception_only(error)[0].strip()  # also of what has no text
         place = traceback.extract_tb(error.__traceback__)[-1]
         text = (
             f"{_name_of(hook)} raised {what} at {place.filename}:{place.lineno}; "

@@ -1,0 +1,1 @@
+"""What can be made of watching runs: pictures of one run, spans of all of them."""
