@@ -1004,11 +1004,13 @@ class Unspeakable(Exception):
         raise RuntimeError("no words")
 
 
-@pytest.mark.parametrize("error", [ValueError("oh"), Unspeakable()], ids=["plain", "unspeakable"])
+@pytest.mark.parametrize("error", [ValueError, Unspeakable])
 @pytest.mark.parametrize(
     "when", [RunStarted, StageStarted, PartPassed, StageFinished, RunFinished, Announced]
 )
-async def test_a_hook_that_raises_breaks_nothing(when: type[Record], error: Exception) -> None:
+async def test_a_hook_that_raises_breaks_nothing(
+    when: type[Record], error: type[Exception]
+) -> None:
     """The run gives the same; one warning says who, what and where; the others are told all."""
     seen: list[Record] = []
     told: list[Record] = []
@@ -1016,7 +1018,7 @@ async def test_a_hook_that_raises_breaks_nothing(when: type[Record], error: Exce
     def clumsy(record: Record) -> None:
         told.append(record)
         if isinstance(record, when):
-            raise error
+            raise error("oh")
 
     @processor
     async def announces(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
@@ -1088,13 +1090,15 @@ async def test_a_hook_that_raises_breaks_nothing_where_warnings_are_errors() -> 
     loop.set_exception_handler(lambda _, context: complaints.append(context))
 
     def clumsy(record: Record) -> None:
-        raise ValueError("oh")
+        error = ValueError("oh")
+        error.add_note("and more")
+        raise error
 
     with observe(clumsy), warnings.catch_warnings():
         warnings.simplefilter("error")
         assert await texts(copy(["a", "b"])) == ["a", "b"]
     assert len(complaints) == 1
-    assert "clumsy raised ValueError: oh" in complaints[0]["message"]
+    assert "clumsy raised ValueError: oh at" in complaints[0]["message"]
     assert isinstance(complaints[0]["exception"], HookFailed)
 
 
