@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vivace.audio import AudioFormat, slice_pcm
     from vivace.errors import VivaceError
+    from vivace.flow.combine import concat, merge
     from vivace.flow.drive import drive
     from vivace.flow.hooks import add_hook, observe, remove_hook
     from vivace.flow.part_processor import (
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     )
     from vivace.flow.processor import Processor, chain, processor
     from vivace.flow.run import Stream
+    from vivace.flow.source import source
+    from vivace.flow.split import split
+    from vivace.flow.switch import pass_through, switch
     from vivace.live.conversation import AudioTriggerMode
     from vivace.live.live_model import LiveModelProcessor
     from vivace.live.rolling_prompt import RollingPrompt
@@ -92,6 +96,12 @@ __all__ = [
     "PASSTHROUGH_ALWAYS",
     "PASSTHROUGH_FALLBACK",
     "drive",
+    "merge",
+    "concat",
+    "split",
+    "switch",
+    "pass_through",
+    "source",
     # processors
     "DetectSpeech",
     "Transcribe",
@@ -127,6 +137,10 @@ _HOMES = {
     "vivace.flow.run": "Stream",
     "vivace.flow.drive": "drive",
     "vivace.flow.hooks": "observe add_hook remove_hook",
+    "vivace.flow.combine": "merge concat",
+    "vivace.flow.split": "split",
+    "vivace.flow.switch": "switch pass_through",
+    "vivace.flow.source": "source",
     "vivace.processors.detect_speech": "DetectSpeech",
     "vivace.processors.transcribe": "Transcribe",
     "vivace.processors.detect_turn": "DetectTurn",
