@@ -1,24 +1,17 @@
 import asyncio
 import contextlib
-import functools
-import gc
-import inspect
-import logging
 import math
-import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vivace.flow.clock import now, sleep_until
-from vivace.testing import Deadlock, Leaked, NotVirtual, VirtualLoop, run_virtual
+from vivace.testing import NotVirtual, VirtualLoop, run_virtual
 
 HERE = str(Path(__file__))
 
@@ -176,147 +169,6 @@ async def test_cancelling_a_sleep_takes_no_time() -> None:
     assert now() == 1.0
 
 
-# -- deadlock
-
-
-def line_of(function: Callable[..., object], text: str) -> int:
-    lines, first = inspect.getsourcelines(function)
-    return first + next(index for index, line in enumerate(lines) if text in line)
-
-
-async def words() -> AsyncIterator[str]:
-    yield "one"
-    await forever()
-
-
-async def listen() -> None:
-    async for _ in words():
-        pass
-
-
-def test_deadlock_names_every_task_and_where_it_waits() -> None:
-    """The message has a line for each task: its name, the file, the line and the function."""
-
-    async def main() -> None:
-        queue: asyncio.Queue[int] = asyncio.Queue()
-        ears = asyncio.create_task(listen(), name="ears")
-        await queue.get()
-        await ears
-
-    with virtual_loop() as loop, pytest.raises(Deadlock) as caught:
-        loop.run_until_complete(main())
-    head, first, second = str(caught.value).splitlines()
-    assert head.startswith("at 0.0 s nothing can happen any more: no timer is set, and")
-    place = f"  Task-1: {HERE}:{line_of(main, 'queue.get()')} in {main.__qualname__} -> "
-    assert first.startswith(place)
-    assert first.endswith(" in Queue.get")
-    assert second == f"  ears: {HERE}:{line_of(forever, 'await')} in forever"
-
-
-def test_deadlock_sees_through_nested_generators() -> None:
-    """The innermost frame is found through generators, `asend` and hand-written awaitables."""
-
-    class Awaitable:
-        def __await__(self) -> Any:
-            yield from forever().__await__()
-
-    async def inner() -> AsyncIterator[None]:
-        await Awaitable()
-        yield
-
-    async def outer() -> AsyncIterator[None]:
-        async for item in inner():
-            yield item
-
-    async def main() -> None:
-        await anext(outer(), None)
-
-    with virtual_loop() as loop, pytest.raises(Deadlock, match=r"in forever$"):
-        loop.run_until_complete(main())
-
-
-def test_deadlock_names_a_generator_that_cannot_close() -> None:
-    """A task that asyncio made to close a dropped generator is named too."""
-
-    async def half() -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await forever()
-
-    async def main() -> None:
-        async for _ in half():
-            break
-        await forever()
-
-    with virtual_loop() as loop, pytest.raises(Deadlock) as caught:
-        loop.run_until_complete(main())
-    assert len(str(caught.value).splitlines()) == 3
-
-
-def test_deadlock_without_python_code() -> None:
-    """A task around an awaitable that has no Python frame is named all the same."""
-
-    class Bare:
-        """A coroutine as an extension module would make one."""
-
-        def __init__(self, future: asyncio.Future[None]) -> None:
-            self._steps = iter(future)
-
-        def send(self, value: object) -> object:
-            return next(self._steps)
-
-        def throw(self, *error: Any) -> None:
-            raise error[0]
-
-        def close(self) -> None: ...
-
-        def __await__(self) -> Any: ...
-
-    with virtual_loop() as loop:
-        task = loop.create_task(Bare(loop.create_future()), name="bare")
-        with pytest.raises(Deadlock, match=r"bare: in no Python code$"):
-            loop.run_until_complete(task)
-
-
-def test_deadlock_without_a_task() -> None:
-    """A loop that has nothing at all to do says so."""
-    with virtual_loop() as loop, pytest.raises(Deadlock, match=r"there is no task$"):
-        loop.run_forever()
-
-
-def test_a_timer_at_infinity_is_none() -> None:
-    """`sleep(inf)` waits for ever, which is a deadlock if all do."""
-    with virtual_loop() as loop, pytest.raises(Deadlock, match=r"at 0\.0 s"):
-        loop.run_until_complete(asyncio.sleep(math.inf))
-
-
-def test_a_deadlocked_loop_closes_in_silence(caplog: pytest.LogCaptureFixture) -> None:
-    """After Deadlock the loop can be closed, and asyncio logs nothing about its tasks."""
-
-    def run() -> None:
-        with virtual_loop() as loop:
-            tasks = [loop.create_task(forever()) for _ in range(3)]
-            with pytest.raises(Deadlock):
-                loop.run_until_complete(asyncio.wait(tasks))
-
-    with caplog.at_level(logging.DEBUG):
-        run()
-        gc.collect()
-    assert [it for it in caplog.records if it.levelno > logging.DEBUG] == []
-
-
-def test_a_deadlocked_loop_can_run_on() -> None:
-    """Deadlock is no end: who knows what was missing may supply it."""
-    with virtual_loop() as loop:
-        missing = loop.create_future()
-        with pytest.raises(Deadlock):
-            loop.run_until_complete(missing)
-        loop.call_later(1.5, missing.set_result, "found")
-        assert loop.run_until_complete(missing) == "found"
-        assert loop.time() == 1.5
-
-
 # -- seeds
 
 
@@ -436,41 +288,7 @@ async def test_a_task_factory_is_respected() -> None:
     assert len(made) == 1
 
 
-# -- threads and the real world
-
-
-@pytest.mark.real
-async def test_time_stands_still_while_a_thread_works() -> None:
-    """A timer does not fire before the thread that is out has returned."""
-    release = threading.Event()
-    seen: list[tuple[str, float]] = []
-    loop = asyncio.get_running_loop()
-    loop.call_later(0.1, lambda: seen.append(("timer", now())))
-    work = loop.run_in_executor(None, release.wait)
-    work.add_done_callback(lambda _: seen.append(("thread", now())))
-    loop.call_soon(release.set)
-    assert await work
-    await asyncio.sleep(1)
-    assert seen == [("thread", 0.0), ("timer", 0.1)]
-
-
-@pytest.mark.real
-async def test_what_a_thread_sends_arrives_at_once() -> None:
-    """`call_soon_threadsafe` from an executor's thread wakes the loop at the same instant."""
-    heard = threading.Event()
-    news = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def work() -> bool:
-        loop.call_soon_threadsafe(news.set)
-        return heard.wait()
-
-    with ThreadPoolExecutor(1) as threads:
-        result = loop.run_in_executor(threads, work)
-        await news.wait()
-        assert now() == 0.0
-        heard.set()
-        assert await result
+# -- the real world
 
 
 @pytest.mark.real
@@ -484,62 +302,6 @@ def test_asyncios_own_runner_works(factory: Callable[[], VirtualLoop]) -> None:
 
     with asyncio.Runner(loop_factory=factory) as runner:
         assert runner.run(main()) == (32, 0.1)
-
-
-@pytest.mark.real
-def test_the_callers_own_executor_is_used() -> None:
-    """`set_default_executor` works as on any loop."""
-    with virtual_loop() as loop, ThreadPoolExecutor(1, "mine") as threads:
-        loop.set_default_executor(threads)
-        name = loop.run_until_complete(asyncio.to_thread(lambda: threading.current_thread().name))
-        assert name.startswith("mine")
-
-
-@pytest.mark.real
-def test_a_thread_that_does_not_return_is_named() -> None:
-    """After the real-time limit, NotVirtual names the call that is still out."""
-    release = threading.Event()
-    with virtual_loop(thread_limit_s=0.01) as loop:
-        with pytest.raises(NotVirtual, match=r"for 0\.01 s of real time; still out: Event\.wait"):
-            loop.run_until_complete(asyncio.to_thread(release.wait))
-        loop.run_until_complete(loop.shutdown_default_executor())  # which does not wait for it
-    release.set()
-
-
-@pytest.mark.real
-def test_a_lost_call_without_a_name_is_named_by_its_function() -> None:
-    """A `partial` without arguments is named after what it calls."""
-    release = threading.Event()
-    with virtual_loop(thread_limit_s=0.01) as loop, ThreadPoolExecutor(1) as threads:
-        lost = loop.run_in_executor(threads, functools.partial(release.wait))
-        with pytest.raises(NotVirtual, match=r"still out: Event\.wait"):
-            loop.run_until_complete(lost)
-        release.set()
-
-
-@pytest.mark.real
-def test_the_end_of_a_run_waits_for_its_threads() -> None:
-    """A thread that nobody awaits any more has returned when `run_virtual` has."""
-    release = threading.Event()
-    returned: list[bool] = []
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        loop.run_in_executor(None, lambda: returned.append(release.wait()))
-        loop.call_soon(release.set)
-
-    run_virtual(main)
-    assert returned == [True]
-
-
-@pytest.mark.real
-def test_a_thread_that_returns_to_a_closed_loop_is_ignored() -> None:
-    """A call that outlives the loop ends without an error anywhere."""
-    release = threading.Event()
-    with ThreadPoolExecutor(1) as threads:
-        with virtual_loop() as loop:
-            loop.run_in_executor(threads, release.wait)
-        release.set()
 
 
 def test_a_closed_loop_takes_no_work() -> None:
@@ -588,181 +350,11 @@ async def test_a_process_is_refused(start: Callable[[str], Any]) -> None:
 
 
 def test_other_errors_in_callbacks_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """An error in a callback goes where asyncio sends it."""
-
-    async def main() -> None:
-        asyncio.get_running_loop().call_soon(math.sqrt, -1)
-        await asyncio.sleep(1)
-
-    run_virtual(main)
+    """On the bare loop, an error in a callback goes where asyncio sends it."""
+    with virtual_loop() as loop:
+        loop.call_soon(math.sqrt, -1)
+        loop.run_until_complete(asyncio.sleep(1))
     assert [it.message.split("(")[0] for it in caplog.records] == ["Exception in callback sqrt"]
-
-
-# -- run_virtual
-
-
-def test_run_virtual_takes_a_function_or_a_coroutine() -> None:
-    """Both forms run to their result."""
-
-    async def main() -> float:
-        await asyncio.sleep(0.3)
-        return now()
-
-    assert run_virtual(main) == 0.3
-    assert run_virtual(main()) == 0.3
-
-
-def test_run_virtual_raises_what_main_raises() -> None:
-    """The error of `main` comes out as it is, also if tasks leaked."""
-
-    async def main() -> None:
-        task = asyncio.create_task(forever())
-        await asyncio.sleep(0.3)
-        raise LookupError(task.get_name())
-
-    with pytest.raises(LookupError, match="Task-2"):
-        run_virtual(main)
-
-
-async def test_run_virtual_refuses_to_nest() -> None:
-    """One thread runs one loop at a time."""
-    with pytest.raises(RuntimeError, match="cannot be called from a running event loop"):
-        run_virtual(forever)
-
-
-def test_a_leaked_task_is_named_and_cancelled() -> None:
-    """A task that still runs at the end is cancelled, and an error says where it was."""
-    ended: list[float] = []
-
-    async def linger() -> None:
-        try:
-            await asyncio.sleep(10)
-        finally:
-            await asyncio.sleep(2)
-            ended.append(now())
-
-    async def main() -> None:
-        task = asyncio.create_task(linger(), name="lingerer")
-        await asyncio.sleep(0.5)
-        assert not task.done()
-
-    with pytest.raises(Leaked, match=r"still running at the end.*\n  lingerer: .*linger -> "):
-        run_virtual(main)
-    assert ended == [2.5]
-
-
-def test_a_task_that_refuses_to_end_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    """A task that ignores its cancellation is given up after a minute of virtual time."""
-
-    async def stubborn() -> None:
-        while True:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(1)
-
-    async def main() -> None:
-        task = asyncio.create_task(stubborn(), name="mule")
-        await asyncio.sleep(0)
-        assert not task.done()
-
-    with pytest.raises(Leaked, match=r"cancelled, but did not end:\n  mule: "):
-        run_virtual(main)
-    assert caplog.records == []
-
-
-async def count() -> AsyncIterator[int]:
-    yield 1
-    yield 2
-
-
-async def break_off() -> None:
-    async for _ in count():
-        break
-
-
-def test_a_dropped_generator_is_named() -> None:
-    """Leaving `async for` early without closing the generator is an error at the end."""
-    _, line = inspect.getsourcelines(count)
-    with pytest.raises(Leaked) as caught:
-        run_virtual(break_off)
-    text = f"async generator 'count' ({HERE}:{line}) was never closed; leave it by"
-    assert str(caught.value).startswith(text)
-
-
-def test_a_generator_that_still_stands_half_way_is_named() -> None:
-    """A generator that somebody keeps, but nobody closed, is an error at the end."""
-    kept = []
-
-    async def main() -> None:
-        kept.append(count())
-        await anext(kept[0])
-
-    with pytest.raises(Leaked, match="async generator 'count'"):
-        run_virtual(main)
-    assert kept[0].ag_frame is None  # type: ignore[attr-defined]
-
-
-def test_an_unclosed_generator_can_be_allowed() -> None:
-    """`allow_unclosed` is for tests of what happens on `break`."""
-
-    async def main() -> str:
-        await break_off()
-        return "came to its end"
-
-    assert run_virtual(main, allow_unclosed=True) == "came to its end"
-
-
-def test_closed_generators_are_fine() -> None:
-    """A generator that was run to its end, closed, or cancelled is no leak."""
-
-    async def main() -> None:
-        assert [item async for item in count()] == [1, 2]
-        async with contextlib.aclosing(count()) as numbers:  # type: ignore[type-var]
-            await anext(numbers)
-        task = asyncio.create_task(listen())
-        await asyncio.sleep(1)
-        task.cancel()
-        await asyncio.wait([task])
-
-    run_virtual(main)
-
-
-def test_a_generator_that_cannot_close_is_given_up() -> None:
-    """Closing generators at the end is bounded too."""
-    kept = []
-
-    async def half() -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await forever()
-
-    async def main() -> None:
-        kept.append(half())
-        await anext(kept[0])
-
-    with pytest.raises(Leaked, match="half"):
-        run_virtual(main)
-
-
-def test_a_keyboard_interrupt_ends_the_run() -> None:
-    """KeyboardInterrupt comes out at once, and tasks may clean up."""
-    cleaned: list[str] = []
-
-    async def tidy() -> None:
-        try:
-            await forever()
-        finally:
-            cleaned.append("tidy")
-
-    async def main() -> None:
-        task = asyncio.create_task(tidy())
-        await asyncio.sleep(1)
-        signal.raise_signal(signal.SIGINT)
-        await task
-
-    with pytest.raises(KeyboardInterrupt):
-        run_virtual(main)
-    assert cleaned == ["tidy"]
 
 
 @pytest.mark.real

@@ -5,16 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vivace.testing.run import Leaked, run_virtual
-    from vivace.testing.virtual import Deadlock, NotVirtual, VirtualLoop
+    from vivace.testing.failures import Deadlock, Leaked, Livelock, NotVirtual, Unhandled
+    from vivace.testing.run import run_virtual
+    from vivace.testing.virtual import VirtualLoop
 
-__all__ = ["Deadlock", "Leaked", "NotVirtual", "VirtualLoop", "run_virtual"]
+__all__ = [
+    "Deadlock",
+    "Leaked",
+    "Livelock",
+    "NotVirtual",
+    "Unhandled",
+    "VirtualLoop",
+    "run_virtual",
+]
 
 
 def __getattr__(name: str) -> object:
     # Only when asked for: pytest imports this package in every project that has vivace installed.
     if name in __all__:
-        from vivace.testing import run, virtual
+        from vivace.testing import failures, run, virtual
 
-        return getattr(run if hasattr(run, name) else virtual, name)
+        home = next(module for module in (failures, virtual, run) if name in module.__all__)
+        return getattr(home, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ import random
 from collections import deque
 from typing import Any
 
-__all__ = ["Order"]
+__all__ = ["Order", "stepped"]
 
 
 class Order:
@@ -35,13 +35,17 @@ class Order:
         """Remember which task put `handle` into the queue; None for anything else."""
         self._scheduled_by[id(handle)] = by
 
-    def shuffle_timers(self, due: list[tuple[float, int, asyncio.TimerHandle]]) -> None:
-        """Shuffle those of the same instant; the entries are (when, number, timer)."""
-        self._random.shuffle(due)
-        due.sort(key=lambda entry: entry[0])
+    def shuffle_timers(self, due: list[asyncio.TimerHandle]) -> None:
+        """Shuffle those of the same instant, in place."""
+        if len(due) > 1:
+            self._random.shuffle(due)
+            due.sort(key=asyncio.TimerHandle.when)
 
     def shuffle(self, ready: deque[asyncio.Handle]) -> None:
         """Shuffle the queue of callbacks, in place."""
+        if len(ready) < 2:
+            self._scheduled_by.clear()
+            return
         # Threads may append meanwhile: take a counted number from the left and put it back there.
         handles = [ready.popleft() for _ in range(len(ready))]
         keys = self._keys(handles)
@@ -57,7 +61,7 @@ class Order:
         last_plain = 0.0
         for handle in handles:
             by = self._scheduled_by.get(id(handle))
-            task = _stepped(handle)
+            task = stepped(handle)
             if task is not None and task is not by:
                 key = fence.get(by, 0.0) + self._random.random()
                 top[by] = max(key, top.get(by, 0.0))
@@ -69,7 +73,7 @@ class Order:
         return keys
 
 
-def _stepped(handle: asyncio.Handle) -> asyncio.Task[Any] | None:
+def stepped(handle: asyncio.Handle) -> asyncio.Task[Any] | None:
     """The task of which `handle` is a step, or None if it is a plain callback."""
     # As asyncio's own debug output tells them apart: a step is a method bound to its task.
     owner = getattr(getattr(handle, "_callback", None), "__self__", None)

@@ -1,32 +1,45 @@
-"""Where a task waits, in words: follows the chain of awaits down to its end.
+"""Tasks and generators in words: what each waits for, and the way from the task to that place.
 
-This file owns how the testing package names tasks and generators in its messages.
+This file owns how the testing package names things in its messages.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Any
 
-__all__ = ["describe", "name_generator", "silence", "where"]
+from vivace.testing.waits import what_for
+
+__all__ = ["describe", "name_callback", "name_generator", "silence"]
 
 _SUSPENDED = (CoroutineType, AsyncGeneratorType, GeneratorType)
 # Python's own objects between an `await` and what it drives; they have no names elsewhere.
 _DRIVERS = ("anext_awaitable", "async_generator_asend", "async_generator_athrow")
-_ASYNCIO = str(Path(asyncio.__file__).parent)
+# What a reader takes in. A hundred readers of one queue are told in one paragraph anyway.
+_NAMES, _FRAMES, _PARAGRAPHS = 3, 12, 20
 
 
 def describe(tasks: Iterable[asyncio.Task[Any]]) -> str:
-    """One indented line for each task, in the order in which they were created."""
+    """A paragraph for each task, in the order in which they were created.
+
+    It says what the task waits for, which other task here holds that, and the stack, outermost
+    first. Tasks of which all this is the same share one.
+    """
     # A task of a virtual loop hashes to its number.
-    return "".join(
-        f"\n  {task.get_name()}: {where(task)}"
-        for task in sorted(tasks, key=lambda task: hash(task))
-    )
+    ordered = sorted(tasks, key=lambda task: hash(task))
+    stacks = {task: list(_frames(task.get_coro())) for task in ordered}
+    told: dict[str, list[str]] = {}
+    for task in ordered:
+        text = what_for(task, stacks) + "".join(map(_line, _shortened(stacks[task])))
+        told.setdefault(text, []).append(task.get_name())
+    paragraphs = [f"\n  {_names(names)} {text}" for text, names in told.items()]
+    if len(paragraphs) > _PARAGRAPHS:
+        more = sum(len(names) for names in [*told.values()][_PARAGRAPHS:])
+        paragraphs[_PARAGRAPHS:] = [f"\n  ... and {more} more tasks"]
+    return "".join(paragraphs)
 
 
 def silence(tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -36,27 +49,38 @@ def silence(tasks: Iterable[asyncio.Task[Any]]) -> None:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
-def where(task: asyncio.Task[Any]) -> str:
-    """`file:line in function` of the innermost frame in which a suspended task waits.
-
-    Where that frame is asyncio's own (`Queue.get`), the caller outside asyncio comes first.
-    """
-    frames = list(_frames(task.get_coro()))
-    if not frames:
-        return "in no Python code"
-    ours = [frame for frame in frames if not frame.f_code.co_filename.startswith(_ASYNCIO)]
-    shown = [*ours[-1:], frames[-1]] if ours and ours[-1] is not frames[-1] else frames[-1:]
-    return " -> ".join(_place(frame) for frame in shown)
-
-
 def name_generator(generator: AsyncGeneratorType[Any, Any]) -> str:
     """`'function' (file:line)` of an async generator; the line is the one that defines it."""
     code = generator.ag_code
     return f"{generator.__qualname__!r} ({code.co_filename}:{code.co_firstlineno})"
 
 
-def _place(frame: FrameType) -> str:
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+def name_callback(handle: asyncio.Handle) -> str:
+    """`function (file:line)` of a plain callback."""
+    callback: Any = getattr(handle, "_callback", None)
+    code = getattr(callback, "__code__", None)
+    name = getattr(callback, "__qualname__", repr(callback))
+    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name
+
+
+def _names(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return f"{', '.join(names[:_NAMES])}{more}: each"
+
+
+def _shortened(frames: list[FrameType]) -> list[FrameType | int]:
+    """The frames, of which many in the middle are replaced by their number."""
+    if len(frames) <= _FRAMES:
+        return [*frames]
+    return [*frames[:3], len(frames) - _FRAMES, *frames[3 - _FRAMES :]]
+
+
+def _line(frame: FrameType | int) -> str:
+    if isinstance(frame, int):
+        return f"\n    ... {frame} more"
+    return f"\n    {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
 
 
 def _frames(awaited: object) -> Iterator[FrameType]:

@@ -11,33 +11,38 @@ nanosecond, so 15 sleeps of 0.02 end at 0.3 and not at 0.30000000000000004. A ti
 never fires.
 
 Threads. While a call given to `run_in_executor` or `asyncio.to_thread` is out, time stands still
-and the loop really waits for it. A thread started otherwise is unknown to the loop: time goes on.
+and the loop really waits for it; `threads.report()` says how long and for which calls. A thread
+started otherwise is unknown to the loop: time goes on.
 
 Order. Without a seed, callbacks run as on any asyncio loop: first in, first out. With a seed, what
 asyncio leaves open is shuffled, the same way for the same seed; see `order.py`.
+
+Rounds. Time that stands still for a million rounds of callbacks is taken for time that never moves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import heapq
 import itertools
 import math
 import selectors
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context
 from types import AsyncGeneratorType
 from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
+from weakref import WeakSet
 
-from vivace.errors import VivaceError
-from vivace.testing.order import Order
-from vivace.testing.stuck import describe, name_generator, silence
+from vivace.testing.failures import Deadlock, Livelock, NotVirtual
+from vivace.testing.order import Order, stepped
+from vivace.testing.stuck import describe, name_callback, name_generator, silence
+from vivace.testing.threads import Threads
+from vivace.testing.timers import Timers
 
-__all__ = ["Deadlock", "NotVirtual", "VirtualLoop"]
+__all__ = ["VirtualLoop"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -47,12 +52,10 @@ Events = list[tuple[selectors.SelectorKey, int]]
 CLEANUP_S = 60.0
 
 
-class Deadlock(VivaceError, RuntimeError):
-    """Nothing can run and no timer is set: every task waits for something that cannot come."""
-
-
-class NotVirtual(VivaceError, RuntimeError):
-    """The code waited for what virtual time cannot move: a socket, a process, a lost thread."""
+# Rounds of callbacks during which time may stand still: some seconds of real time. Work that needs
+# no time takes about one for each part: an hour of 20 ms chunks, all there at once, a fifth of it.
+SPIN_ROUNDS = 1_000_000
+_WATCHED_ROUNDS = 64  # the last of them, in which all who take part are seen
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -61,9 +64,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     seed: shuffles the order of what is ready at the same instant; None keeps asyncio's order.
     thread_limit_s: real seconds to wait for a thread that gives no sign of life.
 
-    Running it raises Deadlock when nothing can happen any more, naming where each task waits, and
+    Running it raises Deadlock when nothing can happen any more, naming what each task waits for,
+    Livelock when time has stood still for a million rounds of callbacks, naming who runs, and
     NotVirtual for a socket, pipe or process, or for a thread that does not return. It may be run
-    on, or closed, after either. Fits `asyncio.Runner(loop_factory=VirtualLoop)` too.
+    on, or closed, after each. Fits `asyncio.Runner(loop_factory=VirtualLoop)` too.
     """
 
     # asyncio's own queue of callbacks. There is no public way to put a handle into it, nor to see
@@ -72,29 +76,27 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, seed: int | None = None, *, thread_limit_s: float = 30.0) -> None:
         self._now = 0.0
-        # Our own heap rather than asyncio's: that one has a tolerance (`_clock_resolution`) within
-        # which timers fire early, and no order among equals.
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
-        self._sweep_at = 256
-        self._count = itertools.count()
+        self._timers = Timers()
+        self._rounds = 0  # since time moved
+        self._spinning: dict[asyncio.Task[Any] | str, None] = {}
+        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._task_count = itertools.count(1)
         self._order = None if seed is None else Order(seed)
-        self._away: dict[object, str] = {}
+        self.threads = Threads(thread_limit_s)
         self._pool: ThreadPoolExecutor | None = None
-        self._thread_limit_s = thread_limit_s
-        self._lost_a_thread = False
         self._refused: NotVirtual | None = None
         self._dropped: list[str] = []
         self._stuck: set[asyncio.Task[Any]] = set()
         super().__init__(_Selector(self._turn))
 
     def close(self) -> None:
-        """As asyncio's; tasks that a Deadlock named are cancelled first, and may clean up."""
+        """As asyncio's; tasks that an error named are cancelled first, and may clean up."""
         stuck = [task for task in self._stuck if not task.done()]
-        if stuck and not self.is_running():
-            self.run_until_complete(end_tasks(stuck))
-        self._stuck.clear()
-        super().close()
+        try:
+            if stuck and not self.is_running():
+                self.end_tasks(stuck)
+        finally:
+            super().close()
 
     # -- time
 
@@ -116,63 +118,91 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             raise ValueError("a timer cannot be set to NaN seconds")
         when = _without_noise(when, self._now)
         timer = asyncio.TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._timers, (when, next(self._count), timer))
-        if len(self._timers) > self._sweep_at:
-            self._sweep()
+        self._timers.add(timer)
         return timer
 
-    def _sweep(self) -> None:
-        """Forget cancelled timers; done when their number may have doubled, so it costs O(1)."""
-        self._timers = [entry for entry in self._timers if not entry[2].cancelled()]
-        heapq.heapify(self._timers)
-        self._sweep_at = max(256, 2 * len(self._timers))
-
-    def _next_at(self) -> float:
-        while self._timers and self._timers[0][2].cancelled():
-            heapq.heappop(self._timers)
-        return self._timers[0][0] if self._timers else math.inf
+    def run_forever(self) -> None:
+        """As asyncio's."""
+        self._rounds = 0  # whoever runs the loop again and again is no spinning task
+        super().run_forever()
 
     def _turn(self, idle: bool, select: Callable[[float], Events]) -> Events:
         """What the loop does between two rounds of callbacks; `idle` if it has none to run."""
         if self._refused is not None:
             error, self._refused = self._refused, None
             raise error
-        wait_s = 0.0
-        if idle and self._next_at() > self._now:
-            wait_s = self._thread_limit_s if self._away else self._move()
-        events = select(wait_s)
-        if wait_s and not events:
-            self._give_up_threads()
-        self._collect()
-        if self._order is not None:
-            self._order.shuffle(self._ready)
-        return events
-
-    def _move(self) -> float:
-        """Go to the next timer, and wait no real time for it."""
-        at = self._next_at()
-        if at == math.inf:
-            stuck = asyncio.all_tasks(self)
-            self._stuck |= stuck
-            raise Deadlock(
-                f"at {self._now} s nothing can happen any more: no timer is set, and "
-                + (
-                    f"these tasks wait for each other or for nobody:{describe(stuck)}"
-                    if stuck
-                    else "there is no task"
-                )
-            )
-        self._now = at
-        return 0.0
-
-    def _collect(self) -> None:
-        """Put the timers that are due into the queue of callbacks."""
-        due = []
-        while self._next_at() <= self._now:
-            due.append(heapq.heappop(self._timers))
+        if idle and self._timers.next_at() > self._now:
+            events = self._wait(select) if self.threads else self._move(select)
+        else:
+            events = select(0.0)
+        due = self._timers.due(self._now)
         if self._order is not None:
             self._order.shuffle_timers(due)
-        self._ready.extend(timer for _, _, timer in due)
+        self._ready.extend(due)
+        if self._order is not None:
+            self._order.shuffle(self._ready)
+        self._rounds += 1
+        if self._rounds > SPIN_ROUNDS - _WATCHED_ROUNDS:
+            self._watch()
+        return events
+
+    def _wait(self, select: Callable[[float], Events]) -> Events:
+        """Wait in real time for the threads that are out."""
+        began = time.monotonic()
+        events = select(self.threads.limit_s)
+        self.threads.waited(began, heard=bool(events))
+        return events
+
+    def _move(self, select: Callable[[float], Events]) -> Events:
+        """Go to the next timer, and wait no real time for it."""
+        at = self._timers.next_at()
+        if at == math.inf:
+            raise self._deadlock()
+        self._now = at
+        self._rounds = 0
+        return select(0.0)
+
+    # -- when it cannot go on
+
+    def _deadlock(self) -> Deadlock:
+        stuck = asyncio.all_tasks(self)
+        self._stuck |= stuck
+        text = f"at {self._now} s nothing can happen any more: no timer is set, and "
+        if stuck:
+            text += f"these tasks wait for each other or for nobody:{describe(stuck)}"
+        else:
+            text += "there is no task"
+        strangers = self.threads.strangers()
+        if strangers:
+            text += (
+                "\nThreads that the loop does not know may have been about to help; start them by "
+                f"asyncio.to_thread or loop.run_in_executor, and time waits for them:{strangers}"
+            )
+        return Deadlock(text)
+
+    def _watch(self) -> None:
+        """Note who is about to run; give up when it is enough."""
+        for handle in self._ready:
+            self._spinning[stepped(handle) or name_callback(handle)] = None
+        if self._rounds < SPIN_ROUNDS:
+            return
+        spinning, self._spinning = self._spinning, {}
+        self._rounds = 0
+        if not self.threads:
+            raise self._livelock(spinning)
+        if self.threads.silent():  # else one of them may be what all this waits for
+            raise self.threads.give_up()
+
+    def _livelock(self, spinning: Iterable[asyncio.Task[Any] | str]) -> Livelock:
+        tasks = {it for it in spinning if not isinstance(it, str)}
+        self._stuck |= tasks
+        calls = [f"\n  callback {it}" for it in spinning if isinstance(it, str)]
+        return Livelock(
+            f"time has stood still at {self._now} s for {SPIN_ROUNDS:,} rounds of callbacks: these "
+            "keep running, and none waits for something that takes time:"
+            + describe(tasks)
+            + "".join(calls[:20])
+        )
 
     # -- order
 
@@ -196,7 +226,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             return super().create_task(coro, name=name, **options)
         number = next(self._task_count)
         name = f"Task-{number}" if name is None else str(name)
-        return _Task(coro, number=number, loop=self, name=name, **options)
+        task = Task(coro, number=number, loop=self, name=name, **options)
+        self._tasks.add(task)
+        return task
 
     # -- threads
 
@@ -214,7 +246,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if executor is None and self._pool is None:
             self.set_default_executor(ThreadPoolExecutor(thread_name_prefix="virtual"))
         call = (executor or self._pool).submit(func, *args)  # type: ignore[union-attr]
-        self._away[call] = _name_call(func)
+        self.threads.sent(call, func)
         future = asyncio.wrap_future(call, loop=self)
         # After wrap_future, whose callback brings the result: otherwise time could move between.
         call.add_done_callback(self._returned)
@@ -222,31 +254,21 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _returned(self, call: Future[Any]) -> None:
         with contextlib.suppress(RuntimeError):  # nobody waits any more: the loop is closed
-            self.call_soon_threadsafe(self._away.pop, call, None)
-
-    def _give_up_threads(self) -> None:
-        names = ", ".join(dict.fromkeys(self._away.values()))
-        self._away.clear()
-        self._lost_a_thread = True
-        raise NotVirtual(
-            f"no thread gave a sign of life for {self._thread_limit_s:g} s of real time; still "
-            f"out: {names}. Time stands still while a thread works, so one that itself waits for "
-            "the loop's time to pass never returns"
-        )
+            self.call_soon_threadsafe(self.threads.back, call)
 
     async def shutdown_default_executor(self, *args: Any, **options: Any) -> None:
         """As asyncio's, once all calls are back; at once if one was given up."""
-        if self._away:
+        if self.threads:
             await asyncio.sleep(1e-9)  # time can only move when they are back
-        if self._lost_a_thread:
+        if self.threads.lost:
             return  # joining it would never end
         # asyncio joins the threads in a thread of its own.
         joining = object()
-        self._away[joining] = "shutdown_default_executor"
+        self.threads.joining(joining, "shutdown_default_executor")
         try:
             await super().shutdown_default_executor(*args, **options)
         finally:
-            self._away.pop(joining, None)
+            self.threads.back(joining)
 
     # -- what must not go unseen
 
@@ -272,10 +294,37 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._dropped.append(name_generator(agen))
         super()._asyncgen_finalizer_hook(agen)  # type: ignore[misc]
 
+    # -- the end of a run
+
+    def end_tasks(self, tasks: Iterable[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+        """Cancel `tasks`, let all tasks of the loop end, and return those that do not."""
+        self._stuck.clear()
+        for task in tasks:
+            task.cancel()
+        try:
+            stubborn = self.run_until_complete(self._end_of_tasks())
+        except Livelock:
+            self._stuck.clear()
+            silence(asyncio.all_tasks(self))
+            raise
+        silence(stubborn)
+        return stubborn
+
+    async def _end_of_tasks(self) -> set[asyncio.Task[Any]]:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if not others:
+            return set()
+        return (await asyncio.wait(others, timeout=CLEANUP_S))[1]
+
     def unclosed_generators(self) -> list[str]:
         """Names of the async generators that were dropped half-way, or still stand half-way."""
         alive = [it for it in self._asyncgens if it.ag_frame is not None]  # type: ignore[attr-defined]
         return sorted([*self._dropped, *map(name_generator, alive)])
+
+    def unseen_errors(self) -> list[asyncio.Task[Any]]:
+        """Tasks that failed, and whose errors nobody has asked for so far."""
+        failed = [task for task in self._tasks if getattr(task, "_log_traceback", False)]
+        return sorted(failed, key=hash)
 
 
 class _Selector(selectors.DefaultSelector):
@@ -295,8 +344,11 @@ class _Selector(selectors.DefaultSelector):
         return self._turn(timeout is None, super().select)
 
 
-class _Task(asyncio.Task[T]):
-    """A task whose hash is its number, so that sets of tasks have the same order in every run."""
+class Task(asyncio.Task[T]):
+    """A task whose hash is its number, so that sets of tasks have the same order in every run.
+
+    Named as asyncio's, since its messages tell the name of the class.
+    """
 
     def __init__(self, coro: Coroutine[Any, Any, T], *, number: int, **options: Any) -> None:
         self._number = number
@@ -313,27 +365,9 @@ def _not_virtual(what: str) -> NotVirtual:
     )
 
 
-def _name_call(func: object) -> str:
-    if isinstance(func, functools.partial):  # as asyncio.to_thread makes one of Context.run
-        func = func.args[0] if func.args else func.func
-    return getattr(func, "__qualname__", repr(func))
-
-
 def _without_noise(when: float, now: float) -> float:
     """`when`, or the whole nanosecond from which it differs by float rounding alone."""
     rounded = round(when, 9)
     # Not if that is now: whoever waits for the last 5e-17 s would otherwise wait for ever.
     noise = now < rounded and abs(rounded - when) <= 4 * math.ulp(when)
     return rounded if noise else when
-
-
-async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
-    """Cancel `tasks`, let all tasks of the loop end, and return those that do not."""
-    for task in tasks:
-        task.cancel()
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if not others:
-        return set()
-    _, stubborn = await asyncio.wait(others, timeout=CLEANUP_S)
-    silence(stubborn)
-    return stubborn
