@@ -117,7 +117,7 @@ async def test_an_error_is_told_once_and_the_others_go_on() -> None:
     gone = scope.start(hang(), "gone")
     await asyncio.sleep(0)
     gone.cancel()
-    await asyncio.sleep(0)
+    await asyncio.sleep(1)
     assert errors == [error]
     assert not other.done()
     await scope.stop()
