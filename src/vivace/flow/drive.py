@@ -158,7 +158,7 @@ class _Shell:
                     self._ready.clear()
                     await self._ready.wait()
                 await self._run.side.wait_for_room()
-                if self._over:
+                if self._over or self._run.closing:
                     return
             self._input_ended = True
             self._act(self._machine.finish(now()))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from vivace.flow.clock import now
+from vivace.flow.eager import go_on
 
 __all__ = ["STOP_WITHIN_S", "AbandonedTask", "Scope", "complain", "halt", "stop", "where"]
 
@@ -128,6 +129,8 @@ def where(task: asyncio.Task[Any]) -> str:
 def _awaited_by(awaiting: Any) -> Any:
     for name in ("cr_await", "ag_await", "gi_yieldfrom"):
         if hasattr(awaiting, name):
-            return getattr(awaiting, name)
+            inner = getattr(awaiting, name)
+            begun = inner is None and getattr(awaiting, "gi_code", None) is go_on.__code__
+            return awaiting.gi_frame.f_locals["steps"] if begun else inner
     # What `anext` returns tells nobody which generator it steps, except the garbage collector.
     return next((it for it in gc.get_referents(awaiting) if hasattr(it, "ag_await")), None)

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Any
 
+from vivace.flow.eager import go_on
 from vivace.testing.waits import what_for
 
 __all__ = ["describe", "name_callback", "name_generator", "silence"]
 
 _SUSPENDED = (CoroutineType, AsyncGeneratorType, GeneratorType)
-# Python's own objects between an `await` and what it drives; they have no names elsewhere.
-_DRIVERS = ("anext_awaitable", "async_generator_asend", "async_generator_athrow")
+# What Python, or a hop, puts between an `await` and what it drives; the types have no other names.
+_DRIVERS = ("anext_awaitable", "async_generator_asend", "async_generator_athrow", "step", "take")
 # What a reader takes in. A hundred readers of one queue are told in one paragraph anyway.
 _NAMES, _FRAMES, _PARAGRAPHS = 3, 12, 20
 
@@ -92,6 +93,8 @@ def _frames(awaited: object) -> Iterator[FrameType]:
             frame, awaited = awaited.ag_frame, awaited.ag_await
         elif isinstance(awaited, GeneratorType):
             frame, awaited = awaited.gi_frame, awaited.gi_yieldfrom
+            if awaited is None and frame is not None and frame.f_code is go_on.__code__:
+                awaited = frame.f_locals["steps"]  # begun in another task, and not yet awaited here
         else:
             frame, awaited = None, _inside(awaited)
         if frame is not None:

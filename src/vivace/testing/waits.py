@@ -23,6 +23,7 @@ from types import (
 from typing import Any, TypeAlias
 
 from vivace.flow.channel import Channel
+from vivace.flow.run import Run
 
 __all__ = ["what_for"]
 
@@ -101,11 +102,11 @@ def _thing(future: object, frames: list[FrameType]) -> tuple[str, list[object]]:
 
 
 def _tail(frames: list[FrameType]) -> list[FrameType]:
-    """The innermost frames, as far as they are methods of asyncio or of a Channel."""
+    """The innermost frames, as far as they are methods of asyncio, of a Channel or of a Run."""
     count = 0
     for frame in reversed(frames):
         owner = frame.f_locals.get("self")
-        if owner is None or not (_is_asyncios(frame.f_code) or isinstance(owner, Channel)):
+        if owner is None or not (_is_asyncios(frame.f_code) or isinstance(owner, Channel | Run)):
             break
         count += 1
     return frames[len(frames) - count :]
@@ -119,6 +120,8 @@ def _repr(thing: object) -> str:
     if isinstance(thing, Channel):
         now = thing.statistics()
         return f"<Channel waiting={now.waiting} senders={now.senders} receivers={now.receivers}>"
+    if isinstance(thing, Run):
+        return f"<Run of {thing.name}>"
     try:
         text = repr(thing)
     except Exception as error:
