@@ -12,18 +12,24 @@ from bench.harness import Results
 
 __all__ = ["described"]
 
+_BUSY = 1.2  # on a quiet machine it is 1.0
+
 
 def described(results: Results, load: float) -> str:
     """A sentence or two. load: how many processes ran or waited before it began."""
     named = [f"{who} {what}" for who, what in results.versions.items() if who != BARE.name]
     versions = ", ".join(named)
-    return (
+    waiting = _waiting(results)
+    said = (
         f"Measured on {_processor()}, {os.cpu_count()} cores, {platform.system()}, "
         f"{platform.python_implementation()} {platform.python_version()} for all; {versions}. "
         f"Rounds: {results.rounds}. "
         f"The machine had a load of {load:.1f} from other work when it began, and the time on the "
-        f"clock was {_waiting(results):.2f} × the processor time that is given for parts."
+        f"clock was {waiting:.2f} × the processor time that is given for parts."
     )
+    if waiting > _BUSY:
+        said += " That is a busy machine: times of runs and imports are too long on this page."
+    return said
 
 
 def _waiting(results: Results) -> float:
