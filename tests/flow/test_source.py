@@ -23,7 +23,8 @@ def silence(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """No test may make asyncio complain: no "Task was destroyed", no exception never retrieved."""
     yield
     gc.collect()
-    complaints = [it.getMessage() for it in caplog.records if it.levelno >= logging.WARNING]
+    records = [*caplog.get_records("call"), *caplog.records]
+    complaints = [it.getMessage() for it in records if it.levelno >= logging.WARNING]
     assert complaints == []
 
 
