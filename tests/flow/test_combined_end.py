@@ -274,7 +274,7 @@ ENDS = [
 
 @each_stream
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
-@pytest.mark.virtual(seeds=4)
+@pytest.mark.virtual(seeds=3)
 async def test_however_it_ends_nothing_is_left(
     make: Make, end: Callable[[Make, Log], Awaitable[None]]
 ) -> None:
