@@ -53,12 +53,15 @@ if TYPE_CHECKING:
         TurnEnded,
     )
     from vivace.processors.audio_file import microphone, read_audio, write_wav
+    from vivace.processors.buffer import buffer
     from vivace.processors.detect_speech import DetectSpeech
     from vivace.processors.detect_turn import DetectTurn
+    from vivace.processors.filter import filter_parts, map_parts
     from vivace.processors.rate_limit import AudioRateLimiter
     from vivace.processors.resample import Resample
     from vivace.processors.speak import Speak
     from vivace.processors.transcribe import Transcribe
+    from vivace.processors.window import window
 
 __version__ = "0.1.0"
 
@@ -109,6 +112,10 @@ __all__ = [
     "Speak",
     "AudioRateLimiter",
     "Resample",
+    "buffer",
+    "window",
+    "filter_parts",
+    "map_parts",
     "microphone",
     "read_audio",
     "write_wav",
@@ -147,6 +154,9 @@ _HOMES = {
     "vivace.processors.speak": "Speak",
     "vivace.processors.rate_limit": "AudioRateLimiter",
     "vivace.processors.resample": "Resample",
+    "vivace.processors.buffer": "buffer",
+    "vivace.processors.window": "window",
+    "vivace.processors.filter": "filter_parts map_parts",
     "vivace.processors.audio_file": "microphone read_audio write_wav",
     "vivace.live.live_model": "LiveModelProcessor",
     "vivace.live.conversation": "AudioTriggerMode",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vivace.audio import AudioFormat
-from vivace.errors import StageError
+from vivace.errors import FlowError, StageError
 from vivace.flow.clock import now, sleep_until
 from vivace.flow.drive import Do, Shell, drive
 from vivace.flow.processor import Processor, processor
@@ -319,6 +319,52 @@ async def test_the_stream_is_read_while_there_is_room_in_seconds() -> None:
         await anext(parts)
         await asyncio.sleep(1.0)
         assert len(machine.log) == 1 + 2
+
+
+async def test_a_stage_before_it_that_cancels_itself_is_an_error() -> None:
+    """Nobody waits for ever for a stage that was cancelled by nobody outside."""
+
+    @processor
+    async def cancels(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        yield Part("a")
+        raise asyncio.CancelledError
+
+    seen = []
+    with pytest.raises(FlowError, match="what Told reads from was cancelled from inside"):
+        async for part in (cancels + Driven(Told()))(None):
+            seen.append(part.text)
+    assert seen == ["a"]
+
+
+@pytest.mark.virtual(seeds=60)
+async def test_nothing_more_is_read_once_the_run_is_closed() -> None:
+    """A source that never waits is left alone when the consumer is cancelled."""
+    pulled = 0
+
+    async def source() -> AsyncIterator[Part]:
+        nonlocal pulled
+        while True:
+            pulled += 1
+            assert pulled < 1000
+            yield Part(str(pulled))
+
+    @processor
+    async def slow(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            await asyncio.sleep(0.1)
+            yield part
+
+    async def consume() -> None:
+        agent = Driven(Told(), capacity=2) + slow + Driven(Told(), capacity=2)
+        async with agent.run(source()) as parts:
+            async for _ in parts:
+                pass
+
+    task = asyncio.create_task(consume())
+    await asyncio.sleep(1.0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
 
 
 async def test_a_full_machine_is_fed_nothing_from_the_stream() -> None:

@@ -17,7 +17,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from vivace.errors import StageError
+from vivace.errors import FlowError, StageError
 from vivace.flow.bus import Bus
 from vivace.flow.channel import Channel
 from vivace.flow.clock import now
@@ -162,6 +162,11 @@ class _Shell:
                     return
             self._input_ended = True
             self._act(self._machine.finish(now()))
+        except asyncio.CancelledError:
+            if not (self._over or self._run.closing):
+                text = f"what {self._name} reads from was cancelled from inside"
+                self.fail(FlowError(text))
+            raise
         except Exception as error:
             self.fail(error)
 

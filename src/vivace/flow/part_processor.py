@@ -16,7 +16,7 @@ from collections.abc import (
 )
 from contextlib import aclosing
 from operator import length_hint
-from typing import Any, TypeAlias, get_args, overload
+from typing import Any, TypeAlias, overload
 
 from vivace.errors import StageError
 from vivace.flow.abreast import CONCURRENCY, abreast
@@ -24,7 +24,7 @@ from vivace.flow.hop import note_path
 from vivace.flow.processor import Processor, chain
 from vivace.flow.run import Run
 from vivace.flow.streams import values_of
-from vivace.part import Body, Part, Signal, is_side_lane
+from vivace.part import Part, Signal, is_side_lane
 
 __all__ = [
     "PASSTHROUGH_ALWAYS",
@@ -37,12 +37,21 @@ __all__ = [
 Function: TypeAlias = Callable[[Part], Any]
 Match: TypeAlias = Callable[[Part], object]
 
-_SIGNALS = frozenset(it for it in get_args(Body) if issubclass(it, Signal))
+
+class _Kinds(dict[type, bool]):
+    """Whether a class of bodies is one of signals: asked for each part, so found out but once."""
+
+    def __missing__(self, kind: type) -> bool:
+        self[kind] = issubclass(kind, Signal)
+        return self[kind]
+
+
+_IS_SIGNAL = _Kinds()
 
 
 def _passes_by(part: Part) -> bool:
     """True for what no function gets to see: signals, and what is said aside."""
-    return part.body.__class__ in _SIGNALS or (
+    return _IS_SIGNAL[part.body.__class__] or (
         bool(part.substream) and is_side_lane(part.substream)
     )
 
@@ -319,7 +328,7 @@ async def _loop(
 ) -> AsyncIterator[Part]:
     steps = [link.step for _, link in links]
     async for part in stream:
-        if part.body.__class__ in _SIGNALS:
+        if _IS_SIGNAL[part.body.__class__]:
             yield part
             continue
         left, whole = iter(steps), False
@@ -331,7 +340,7 @@ async def _loop(
                 if (
                     result.__class__ is not Part
                     or result.substream
-                    or result.body.__class__ in _SIGNALS
+                    or _IS_SIGNAL[result.body.__class__]
                 ):
                     break  # it needs a closer look
                 part = result

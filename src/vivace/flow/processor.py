@@ -12,13 +12,18 @@ import inspect
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import groupby
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from vivace.errors import StageError
 from vivace.flow.hop import note_path
 from vivace.flow.run import Run, Stream
 from vivace.flow.streams import Source
 from vivace.part import Part
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from vivace.flow.failure import Again, Errors
 
 __all__ = ["Processor", "chain", "processor"]
 
@@ -45,6 +50,52 @@ class Processor:
     def run(self, source: Source) -> Stream:
         """The same, for `async with processor.run(source) as parts`: closed when the block ends."""
         return Stream(self, source)
+
+    def fallback(self, other: Processor, on: Errors = Exception) -> Processor:
+        """This one; and once it has failed, `other` over the input that is not answered yet.
+
+        on: which errors `other` takes over from. See docs/failure.md for what counts as answered.
+        """
+        from vivace.flow import failure
+
+        return failure.fallback(self, other, on)
+
+    def timeout(self, *, first_s: float | None = None, total_s: float | None = None) -> Processor:
+        """This one, with a limit in seconds to its work until the first part, and to all of it.
+
+        Time counts while somebody waits for it and it waits for nobody. Raises TimeoutError.
+        """
+        from vivace.flow import failure
+
+        return failure.timeout(self, first_s=first_s, total_s=total_s)
+
+    def retry(
+        self,
+        *,
+        on: Again,
+        attempts: int | None = 10,
+        timeout: float | timedelta | None = 45.0,
+        wait_initial: float | timedelta = 0.1,
+        wait_max: float | timedelta = 5.0,
+        wait_jitter: float | timedelta = 1.0,
+        wait_exp_base: float = 2,
+    ) -> Processor:
+        """This one, begun anew over the same input when it fails before it has answered any of it.
+
+        The parameters are those of `stamina.retry`, which decides (extra: `vivace[retry]`).
+        """
+        from vivace.flow import failure
+
+        return failure.retry(
+            self,
+            on=on,
+            attempts=attempts,
+            timeout=timeout,
+            wait_initial=wait_initial,
+            wait_max=wait_max,
+            wait_jitter=wait_jitter,
+            wait_exp_base=wait_exp_base,
+        )
 
     def open(self, run: Run, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
         """This stage's output within `run`. `path` names it, as `agent[2].transcribe`."""

@@ -175,6 +175,11 @@ class Run:
             next(self.side.take_waiting(), None)
         return part
 
+    @property
+    def has_news(self) -> bool:
+        """True if something waits for the consumer."""
+        return bool(self._overtaking) or self._part is not None
+
     def _step(self, parts: AsyncIterator[Part]) -> None:
         """Let the stages make a part, as far as they can without waiting."""
         try:
