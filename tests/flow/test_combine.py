@@ -576,6 +576,9 @@ async def test_a_source_is_begun_when_the_one_before_it_is_closed() -> None:
     log: list[str] = []
     assert await texts(concat(numbers(log, "a", 2), numbers(log, "b", 1))) == ["a0", "a1", "b0"]
     assert log == ["a0", "a1", "aclosed", "b0", "bclosed"]
+    log.clear()
+    assert await texts(concat(Socket(log, "a", "a0"), numbers(log, "b", 1))) == ["a0", "b0"]
+    assert log == ["a closed", "b0", "bclosed"]
 
 
 async def test_nothing_is_pulled_ahead() -> None:

@@ -369,6 +369,31 @@ def test_a_stream_may_be_split_before_there_is_a_loop() -> None:
         assert len(runner.run(texts(kept))) == 40
 
 
+def test_what_was_split_before_there_is_a_loop_is_closed_all_the_same() -> None:
+    """The first to read brings the loop in which the source is closed when all are dropped."""
+    log: list[str] = []
+    branches = list(split(numbers(log), 2))
+
+    async def main() -> None:
+        await anext(branches[0])
+        branches.clear()
+        await asyncio.sleep(1.0)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+    assert log == ["0", "closed"]
+
+
+async def test_branches_may_be_dropped_in_another_thread() -> None:
+    """Wherever the garbage collector runs, the source is closed in its own loop."""
+    log: list[str] = []
+    branches = list(split(numbers(log), 2))
+    await anext(branches[0])
+    await asyncio.to_thread(branches.clear)
+    await asyncio.sleep(1.0)
+    assert log == ["0", "closed"]
+
+
 # -- a source that hangs
 
 
@@ -633,6 +658,23 @@ async def test_what_is_split_is_heard_when_it_is_taken() -> None:
     assert runs[0].bus.ledger.heard(1).text == "one"
     for branch in (a, b):
         await branch.aclose()
+
+
+async def test_what_is_split_belongs_to_whoever_split_it() -> None:
+    """A run that is split in a script is no part of the runs that read the branches."""
+    runs: list[Run] = []
+
+    @processor
+    async def asks(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        runs.append(current_run())
+        async for part in stream:
+            yield part
+
+    a, b = split(asks("x"), 2)
+    seen = await asyncio.gather(texts(asks(a)), texts(asks(b)))
+    assert list(seen) == [["x"], ["x"]]
+    assert len({id(run.bus) for run in runs}) == 3
+    assert all(run.is_root for run in runs)
 
 
 @pytest.mark.virtual(seeds=50)

@@ -198,11 +198,11 @@ class _Trunk:
             self._close_soon()
 
     def _leave(self, backlog: _Backlog) -> bool:
-        """Forget `backlog`. True if it was the last, and the source is still to be closed."""
+        """Forget `backlog`. True if it was the last."""
         self._backlogs.remove(backlog)
         backlog.close()
         self.news.set()
-        return not self._backlogs and (self._reader is None or not self._reader.done())
+        return not self._backlogs
 
     def _begin(self) -> asyncio.Task[None]:
         name = "the reader of split"
