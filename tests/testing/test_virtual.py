@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -87,17 +88,20 @@ async def test_timers_a_nanosecond_apart_fire_apart() -> None:
     assert seen == [("early", 1.0), ("late", 1.000000001)]
 
 
-async def test_timers_of_one_instant_fire_in_the_order_they_were_set() -> None:
-    """A thousand sleeps of the same length end in order, at once."""
+def test_timers_of_one_instant_fire_in_the_order_they_were_set() -> None:
+    """Without a seed, a thousand sleeps of the same length end in order, at once."""
     woken: list[tuple[int, float]] = []
 
     async def sleeper(index: int) -> None:
         await asyncio.sleep(0.3)
         woken.append((index, now()))
 
-    async with asyncio.TaskGroup() as group:
-        for index in range(1000):
-            group.create_task(sleeper(index))
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            for index in range(1000):
+                group.create_task(sleeper(index))
+
+    run_virtual(main)
     assert woken == [(index, 0.3) for index in range(1000)]
 
 
@@ -272,6 +276,39 @@ async def test_sets_of_tasks_have_the_same_order_in_every_run() -> None:
     assert named.get_name() == "named"
     assert [hash(task) for task in (*tasks, named)] == [2, 3, 4, 5]
     await asyncio.wait([*tasks, named])
+
+
+@pytest.mark.real
+def test_a_seed_gives_the_same_order_in_every_process() -> None:
+    """The order depends neither on addresses nor on how Python hashes text."""
+    code = """if True:
+        import asyncio
+        from vivace.testing import run_virtual
+
+        async def main():
+            seen = []
+
+            async def runner(name):
+                for _ in range(3):
+                    await asyncio.sleep(0.1)
+                    seen.append(name)
+
+            tasks = {asyncio.create_task(runner(name), name=name) for name in "abcdefgh"}
+            while tasks:
+                done, tasks = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
+                seen += [task.get_name() for task in done]
+            return "".join(seen)
+
+        print(run_virtual(main, seed=7))
+    """
+
+    def told(hash_seed: str) -> str:
+        env = os.environ | {"PYTHONHASHSEED": hash_seed}
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+        return run.stdout
+
+    assert len(told("1")) == 4 * 8 + 1
+    assert told("1") == told("2") == told("3")
 
 
 async def test_a_task_factory_is_respected() -> None:

@@ -14,7 +14,7 @@ __all__ = ["app", "run"]
 
 _MISTAKE, _STOPPED = 2, 130
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="vivace",
     help="Live voice agents on this machine: talk to one, let one speak, have one listen.",
     add_completion=False,
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models = typer.Typer(help="The models' weights: list, pull, path.")
+models: typer.Typer = typer.Typer(help="The models' weights: list, pull, path.")
 app.add_typer(models, name="models")
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Audio files.")]

@@ -104,11 +104,11 @@ class Recording:
     """Feed it, then read it."""
 
     def __init__(self) -> None:
-        self.user_pcm = bytearray()
-        self.agent_pcm = bytearray()
+        self.user_pcm: bytearray = bytearray()
+        self.agent_pcm: bytearray = bytearray()
         self.floor: list[Span] = [Span(0.0, None, "idle")]
         self.speech: list[Span] = []
-        self.interim = ""
+        self.interim: str = ""
         self.utterances: list[Utterance] = []
         self.turns: dict[int, Turn] = {}
         self.failures: list[Failure] = []

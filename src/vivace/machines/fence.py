@@ -35,7 +35,7 @@ class Fence:
     __slots__ = ("turn",)
 
     def __init__(self) -> None:
-        self.turn = 0
+        self.turn: int = 0
 
     def raise_to(self, turn: int) -> bool:
         """Make every reply up to `turn` void. False if they were already."""

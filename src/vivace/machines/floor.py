@@ -148,8 +148,8 @@ class Floor:
 
     def __init__(self, rules: FloorRules | None = None) -> None:
         self._rules = rules or FloorRules()
-        self.state = State.IDLE
-        self.turn = 0
+        self.state: State = State.IDLE
+        self.turn: int = 0
         self._audible = False
         self._since = 0.0  # when the present state was entered
         self._held_at = 0.0

@@ -63,7 +63,7 @@ class Pacer(Machine):
     ) -> None:
         self._rules = rules or PacingRules()
         self._zero = zero
-        self.counts = counts or PacerCounts()
+        self.counts: PacerCounts = counts or PacerCounts()
         self._queue: deque[Part] = deque()
         self._queued: dict[str, int] = {}  # parts in the queue, by role
         self._queued_s = 0.0

@@ -44,7 +44,7 @@ class Window:
         # Where turns begin, counted from the first part that ever came: the tail begins at
         # `dropped`. Noted as parts come, so that nobody has to look for them later.
         self._starts: deque[int] = deque()
-        self.dropped = 0
+        self.dropped: int = 0
 
     def add(self, part: Part, now: float, *, pinned: bool = False) -> None:
         """Add a part; what no longer fits leaves."""

@@ -235,7 +235,7 @@ class _Engine:
     def __init__(self, path: Path, server: Any) -> None:
         self._path = path
         self._server = server
-        self.threads = ThreadPoolExecutor(_SLOTS, thread_name_prefix="llama")
+        self.threads: ThreadPoolExecutor = ThreadPoolExecutor(_SLOTS, thread_name_prefix="llama")
 
     def produce(self, request: Mapping[str, Any], emit: Callable[[str], bool]) -> None:
         """Generate, handing each token to `emit` until it returns True. Blocks, without the GIL."""

@@ -8,6 +8,7 @@ The numbers are from "Robust Speech Recognition via Large-Scale Weak Supervision
 from __future__ import annotations
 
 from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = ["BANDS", "HOP", "RATE", "log_mel", "samples", "standardize"]
 
-Floats = NDArray[np.float32]
+Floats: TypeAlias = NDArray[np.float32]
 
 RATE = 16_000
 HOP = 160

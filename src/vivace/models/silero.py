@@ -85,8 +85,8 @@ class SileroSession:
         import numpy as np
 
         self._worker = worker
-        self.context = np.zeros(_CONTEXT, np.float32)
-        self.state = np.zeros((2, _STATE), np.float32)
+        self.context: Any = np.zeros(_CONTEXT, np.float32)
+        self.state: Any = np.zeros((2, _STATE), np.float32)
         self._since_fresh = 0
         self._clear = 0
 

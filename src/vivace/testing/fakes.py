@@ -29,7 +29,7 @@ class Caller:
     """
 
     def __init__(self, says: Sequence[tuple[float, float, str]], until: float) -> None:
-        self.says = tuple(says)
+        self.says: tuple[tuple[float, float, str], ...] = tuple(says)
         self.until = until
 
     @property

@@ -24,7 +24,7 @@ class Threads:
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
-        self.lost = False  # one was given up: joining it would never end
+        self.lost: bool = False  # one was given up: joining it would never end
         self._out: dict[object, str] = {}
         self._calls: dict[str, int] = {}
         self._waited_s = 0.0

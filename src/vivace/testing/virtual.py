@@ -82,7 +82,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._task_count = itertools.count(1)
         self._order = None if seed is None else Order(seed)
-        self.threads = Threads(thread_limit_s)
+        self.threads: Threads = Threads(thread_limit_s)
         self._pool: ThreadPoolExecutor | None = None
         self._refused: NotVirtual | None = None
         self._dropped: list[str] = []
