@@ -2,8 +2,8 @@
  *
  * Without it, a part can only be looked at between two async generators by a third one, and each
  * costs as much as the stage itself. `hop` is hop.py's, and `Taker` with its `Gate` the short
- * way through `Stream.__anext__`: whatever is out of the ordinary is left to the Python code, which is complete
- * without this module, and passes the same tests.
+ * way through `Stream.__anext__`: whatever is out of the ordinary is left to the Python code, which
+ * is complete without this module, and passes the same tests.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -90,10 +90,25 @@ over(Step *self, PySendResult status)
     return status;
 }
 
+/* From a coroutine it would look like a result; so Python does this with those of generators. */
+static void
+refuse_stop_iteration(void)
+{
+    PyObject *stop = raised();
+    PyErr_SetString(PyExc_RuntimeError, "async generator raised StopIteration");
+    PyObject *error = raised();
+    PyException_SetCause(error, Py_NewRef(stop));
+    PyException_SetContext(error, stop);
+    raise_again(error);
+}
+
 /* An error has come out of the stage: note where, unless it is the end, or a cancellation. */
 static PySendResult
 failed(Step *self)
 {
+    if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        refuse_stop_iteration();
+    }
     if (!PyErr_ExceptionMatches(PyExc_StopAsyncIteration)
         && PyErr_ExceptionMatches(PyExc_Exception)) {
         PyObject *error = raised();
@@ -120,8 +135,9 @@ sort(Step *self, PyObject **part)
         }
     }
     PyObject *substream = *(PyObject **)((char *)*part + substream_at);
-    if (PyUnicode_CheckExact(substream) && PyUnicode_GET_LENGTH(substream) == 0) {
-        return 1;
+    int named = PyObject_IsTrue(substream);
+    if (named <= 0) {
+        return named < 0 ? -1 : 1;
     }
     PyObject *aside = PyObject_CallOneArg(is_side_lane, substream);
     if (aside == NULL) {
@@ -158,7 +174,9 @@ begin(Step *self)
                      Py_TYPE(stream)->tp_name);
         return NULL;
     }
+    Py_INCREF(stream); /* whatever it does may close the hop */
     PyObject *awaitable = methods->am_anext(stream);
+    Py_DECREF(stream);
     return awaitable == NULL ? NULL : steps_of(awaitable);
 }
 
@@ -279,6 +297,40 @@ throw_back(PyObject *args)
     }
 }
 
+/* `steps.throw(*args)` as `yield from` does it: what cannot be thrown into is left alone. */
+static PyObject *
+throw_into(PyObject *steps, PyObject *args)
+{
+    PyObject *throw = PyObject_GetAttr(steps, str_throw);
+    if (throw == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            PyErr_Clear();
+            throw_back(args);
+        }
+        return NULL;
+    }
+    PyObject *result = PyObject_CallObject(throw, args);
+    Py_DECREF(throw);
+    return result;
+}
+
+/* `steps.close()` likewise. */
+static PyObject *
+close_steps(PyObject *steps)
+{
+    PyObject *close = steps == NULL ? NULL : PyObject_GetAttr(steps, str_close);
+    if (close == NULL) {
+        if (steps != NULL && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return NULL;
+        }
+        PyErr_Clear();
+        return Py_NewRef(Py_None);
+    }
+    PyObject *closed = PyObject_CallNoArgs(close);
+    Py_DECREF(close);
+    return closed;
+}
+
 static PyObject *
 step_throw(PyObject *op, PyObject *args)
 {
@@ -294,9 +346,7 @@ step_throw(PyObject *op, PyObject *args)
     }
     self->running = 1;
     PySendResult status = PYGEN_NEXT;
-    PyObject *throw = PyObject_GetAttr(steps, str_throw);
-    PyObject *result = throw == NULL ? NULL : PyObject_CallObject(throw, args);
-    Py_XDECREF(throw);
+    PyObject *result = throw_into(steps, args);
     if (result == NULL) {
         status = PYGEN_ERROR;
         if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
@@ -318,9 +368,8 @@ step_close(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (self->running && is_unfit(self)) {
         return NULL;
     }
-    PyObject *closed = NULL, *steps = self->room ? self->room : self->inner;
     self->running = 1;
-    closed = steps == NULL ? Py_NewRef(Py_None) : PyObject_CallMethodNoArgs(steps, str_close);
+    PyObject *closed = close_steps(self->room ? self->room : self->inner);
     self->running = 0;
     over(self, PYGEN_ERROR);
     return closed;
@@ -520,7 +569,8 @@ typedef struct {
     PyObject *task;    /* in whose name the stages run */
     PyObject *context; /* and in which context */
     PyObject *loop;
-    char quiet; /* nothing waits, overtakes or has ended */
+    char quiet;    /* nothing waits, overtakes or has ended */
+    char stepping; /* the stages are at it */
     int at_once, at_most;
 } Gate;
 
@@ -607,10 +657,13 @@ static int
 take_shortly(Gate *gate, PyObject **part)
 {
     PyObject *steps, *told;
+    gate->stepping = 1;
     PySendResult status = step_stages(gate, &steps, part);
+    gate->stepping = 0;
     if (status == PYGEN_RETURN) {
         Py_DECREF(steps);
-        if (gate->quiet && *(PyObject **)((char *)*part + turn_at) == zero) {
+        if (gate->quiet && Py_IS_TYPE(*part, part_type)
+            && *(PyObject **)((char *)*part + turn_at) == zero) {
             return 1;
         }
         told = PyObject_CallFunctionObjArgs(gate->came, *part, Py_None, NULL);
@@ -664,7 +717,8 @@ take_am_send(PyObject *op, PyObject *value, PyObject **result)
     self->running = 1;
     if (self->inner == NULL) {
         Gate *gate = self->taker->gate;
-        if (gate != NULL && gate->quiet && gate->at_once < gate->at_most) {
+        int shortly = gate != NULL && gate->quiet && !gate->stepping;
+        if (shortly && gate->at_once + 1 < gate->at_most) {
             gate->at_once++;
             Py_INCREF(gate);
             int taken = take_shortly(gate, result);
@@ -710,9 +764,7 @@ take_throw(PyObject *op, PyObject *args)
         return NULL;
     }
     self->running = 1;
-    PyObject *throw = PyObject_GetAttr(self->inner, str_throw);
-    PyObject *result = throw == NULL ? NULL : PyObject_CallObject(throw, args);
-    Py_XDECREF(throw);
+    PyObject *result = throw_into(self->inner, args);
     take_over(self, result == NULL ? PYGEN_ERROR : PYGEN_NEXT);
     return result;
 }
@@ -725,8 +777,7 @@ take_close(PyObject *op, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     self->running = 1;
-    PyObject *closed = self->inner == NULL ? Py_NewRef(Py_None)
-                                           : PyObject_CallMethodNoArgs(self->inner, str_close);
+    PyObject *closed = close_steps(self->inner);
     take_over(self, PYGEN_ERROR);
     return closed;
 }

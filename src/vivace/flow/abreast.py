@@ -135,6 +135,8 @@ class _Abreast:
         self._news: asyncio.Future[None] | None = None
         self._ended = False
         self._error: BaseException | None = None
+        self._raised: BaseException | None = None
+        self._stopped = False
 
     # -- the side of the output ---------------------------------------------------------------
 
@@ -147,8 +149,7 @@ class _Abreast:
                 return part
             if group.slots:
                 if (error := group.slots[0].error) is not None:
-                    slots = [slot for it in self._groups for slot in it.slots]
-                    attach(error, [it.error for it in slots[1:] if it.error is not None])
+                    self._raised = error
                     raise error
                 return None
             self._groups.popleft()
@@ -159,6 +160,7 @@ class _Abreast:
         if self._groups or not self._ended:
             return False
         if self._error is not None:
+            self._raised = self._error
             raise self._error
         return True
 
@@ -168,9 +170,26 @@ class _Abreast:
         await self._news
 
     def stop(self) -> None:
-        """Cancel what is under way."""
+        """Cancel what is under way. What has failed besides is told."""
+        self._stopped = True
         for eager in (self._reader, *(worker.eager for worker in self._workers)):
             eager.task.cancel()
+        errors = [slot.error for group in self._groups for slot in group.slots]
+        self._tell(*errors, self._error)
+
+    def _tell(self, *errors: BaseException | None) -> None:
+        others = [
+            error
+            for error in errors
+            if error is not None
+            and error is not self._raised
+            and not isinstance(error, asyncio.CancelledError)
+        ]
+        if self._raised is not None:
+            attach(self._raised, others)
+            return
+        for error in others:
+            self._run.fail(error)
 
     # -- the side of the input ----------------------------------------------------------------
 
@@ -194,6 +213,8 @@ class _Abreast:
         else:
             self._ended = True
             self._error = None if isinstance(error, StopAsyncIteration) else error
+            if self._stopped:
+                self._tell(self._error)
         self._wake()
         return not self._run.closing
 
@@ -241,6 +262,8 @@ class _Abreast:
 
     def _done(self, worker: _Worker, error: BaseException | None) -> bool:
         worker.slot.end(error)
+        if self._stopped:
+            self._tell(error)
         self._idle.append(worker)
         self._wake()
         return not self._run.closing

@@ -7,10 +7,12 @@ what will not stop is named in a warning and left behind.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vivace.flow.clock import now
-from vivace.flow.eager import Steps, Wait, begin, go_on
+from vivace.flow.eager import WAITS, Eager
+from vivace.flow.hop import note, said
 from vivace.flow.scope import STOP_WITHIN_S, complain, halt
 
 if TYPE_CHECKING:
@@ -44,7 +46,10 @@ async def close_all(run: Run) -> None:
 
 
 def _close_what_rests(run: Run) -> asyncio.Task[None] | None:
-    """Close what neither runs nor has to wait; the first that has to wait goes on as a task."""
+    """Close what neither runs nor has to wait; returns the task of the first that has to wait."""
+    eager = run.eager
+    if eager.task.cancelling():  # what waits in a `finally` must not feel that
+        eager = Eager(run.scope.start, eager.task.get_name(), run.context, _closed_for(run))
     while run.opened and not run.eager.waits:
         path, stream = run.opened[-1]
         if getattr(stream, "ag_running", False):
@@ -52,24 +57,31 @@ def _close_what_rests(run: Run) -> asyncio.Task[None] | None:
         run.opened.pop()
         if getattr(stream, "ag_frame", stream) is None:
             continue  # it has ended
-        steps: Steps = _aclose(stream)
         try:
-            outcome = begin(steps, run.eager.task, run.context, run.loop)
-        except Exception as error:
+            outcome = eager.begin(_aclose(stream))
+        except asyncio.CancelledError:
+            pass  # of a task that it waited for; nobody has cancelled this one
+        except BaseException as error:
             run.fail(error)
         else:
-            if type(outcome) is Wait:
-                name = f"closing {path}"
-                return run.loop.create_task(_finish(steps, outcome.on), name=name)
+            if outcome is WAITS:
+                eager.task.set_name(f"closing {path}")
+                run.scope.tasks.discard(eager.task)  # it is not to be cancelled with the others
+                return eager.task
     return None
+
+
+def _closed_for(run: Run) -> Callable[[Any, BaseException | None], bool]:
+    def closed(_: Any, error: BaseException | None) -> bool:
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            run.fail(error)
+        return False
+
+    return closed
 
 
 async def _aclose(stream: Any) -> None:
     await stream.aclose()
-
-
-async def _finish(steps: Steps, waits_for: Any) -> None:
-    await go_on(steps, waits_for)
 
 
 async def _close(run: Run, begun: asyncio.Task[None] | None) -> None:
@@ -119,21 +131,20 @@ def attach(error: BaseException, others: list[BaseException]) -> None:
     """
     for other in others:
         where = getattr(other, "_vivace_path", "")
-        said = f"{type(other).__name__}: {other}" + (f" (in {where})" if where else "")
-        error.add_note(f"also failed: {said}")
+        what = f"{type(other).__name__}: {said(other)}" + (f" (in {where})" if where else "")
+        note(error, f"also failed: {what}")
     known = _context_of(error)
-    more = [other for other in others if not known & _context_of(other)]
+    more = [other for other in others if not known.keys() & _context_of(other).keys()]
     if more:
-        last = error
-        while last.__context__ is not None:
-            last = last.__context__
-        last.__context__ = more[0] if len(more) == 1 else BaseExceptionGroup("also failed", more)
+        last = list(known.values())[-1]
+        context = more[0] if len(more) == 1 else BaseExceptionGroup("also failed", more)
+        BaseException.__setattr__(last, "__context__", context)
 
 
-def _context_of(error: BaseException) -> set[int]:
-    seen: set[int] = set()
+def _context_of(error: BaseException) -> dict[int, BaseException]:
+    seen: dict[int, BaseException] = {}
     it: BaseException | None = error
     while it is not None and id(it) not in seen:
-        seen.add(id(it))
+        seen[id(it)] = it
         it = it.__context__
     return seen

@@ -58,7 +58,7 @@ class Eager:
     While `waits`, it is at work and nothing else may be begun.
     """
 
-    __slots__ = ("_begun", "_context", "_done", "_idle", "_loop", "task", "waits")
+    __slots__ = ("_begun", "_context", "_done", "_idle", "_loop", "_start", "task", "waits")
 
     def __init__(
         self,
@@ -68,16 +68,20 @@ class Eager:
         done: Callable[[Any, BaseException | None], bool],
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._start = start
         self._context = context
         self._done = done
         self._begun: tuple[Steps, Any] | None = None
-        self._idle: asyncio.Future[None] | None = None
+        self._idle: _Rest | None = None
         self.waits = False
-        work = self._work()
+        self.task = self._begin_work(name, False)
+
+    def _begin_work(self, name: str, cancelled: bool) -> asyncio.Task[Any]:
+        work = self._work(cancelled)
         # Up to its first pause: a task that is cancelled before its first step would otherwise
         # never run a line of it, and leave what it was to go on with in the middle.
         work.send(None)
-        self.task = start(work, name, context)
+        return self._start(work, name, self._context)
 
     def begin(self, steps: Steps) -> Any:
         """Take `steps` up to the first wait. Returns the result or WAITS; raises its error."""
@@ -89,15 +93,19 @@ class Eager:
 
     def hand_over(self, steps: Steps, waits_for: Any) -> None:
         """Go on, in the task, with `steps` that have been begun in its name."""
+        _mark(waits_for, False)
         self._begun = (steps, waits_for)
         self.waits = True
-        if self._idle is not None and not self._idle.done():
+        if self.task.done():  # whoever cancels all tasks there are means these steps as well
+            cancelled = self.task.cancelling() > 0
+            self.task = self._begin_work(self.task.get_name(), cancelled)
+        elif self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
-    async def _work(self) -> None:
+    async def _work(self, cancelled: bool) -> None:
         pause: Awaitable[Any] = _pause()
         while True:
-            cancelled = await self._rest(pause)
+            cancelled |= await self._rest(pause)
             steps, waits_for = cast("tuple[Steps, Any]", self._begun)
             try:
                 result = await go_on(steps, waits_for, cancelled)
@@ -111,25 +119,43 @@ class Eager:
             if not stays:
                 return
             del steps, waits_for
-            pause = _pause()
+            pause, cancelled = _pause(), False
 
     async def _rest(self, pause: Awaitable[Any]) -> bool:
         """Return when there is work to take up; True if it has been cancelled already."""
         try:
             await pause
             while self._begun is None:
-                self._idle = self._loop.create_future()
+                self._idle = _Rest(self.task)
                 await self._idle
         except asyncio.CancelledError:
             if self._begun is None:
                 raise
-            return True
+            return self.task.cancelling() > 0  # else a time limit has taken it back meanwhile
         return False
 
     def _ended(self, result: Any, error: BaseException | None) -> bool:
         self._begun = self._idle = None
         self.waits = False
         return self._done(result, error)
+
+
+class _Rest(asyncio.Future[None]):
+    """What `task` waits for while it has nothing to do.
+
+    A stage may hold a time limit or a task group while it rests between two parts, and they cancel
+    its task there as well. It then feels it where it waits next, as a task does that is cancelled
+    while it runs. Whoever else cancels the task ends it.
+    """
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        super().__init__(loop=task.get_loop())
+        self._task = task
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self._loop.is_running() and asyncio.current_task() in (None, self._task):
+            return False  # asyncio keeps it in mind
+        return super().cancel(msg)
 
 
 class Wait:
@@ -164,6 +190,8 @@ def go_on(steps: Steps, waits_for: Any, cancelled: bool = False) -> Generator[An
     error: BaseException | None = None
     if cancelled and (waits_for is None or not waits_for.cancel()):
         error = asyncio.CancelledError()
+    else:
+        _mark(waits_for, True)
     while True:
         if error is not None:
             try:
@@ -176,6 +204,16 @@ def go_on(steps: Steps, waits_for: Any, cancelled: bool = False) -> Generator[An
             error = raised
         else:
             return (yield from steps)  # type: ignore[misc]  # a coroutine may stand here, too
+
+
+def _mark(waits_for: Any, on_its_way: bool) -> None:
+    """Say whether a future has been yielded and is on its way to the loop.
+
+    asyncio lets nobody else wait for it meanwhile. That is no time at all where a task yields it,
+    but several tasks may have their turn before what was handed over has its own.
+    """
+    if getattr(waits_for, "_asyncio_future_blocking", None) is not None:
+        waits_for._asyncio_future_blocking = on_its_way
 
 
 @types.coroutine

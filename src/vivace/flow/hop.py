@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vivace.flow.eager import Steps
 from vivace.part import Part, is_side_lane
 
-__all__ = ["Aside", "Gate", "Taker", "hop", "note_path"]
+__all__ = ["Aside", "Gate", "Taker", "hop", "note", "note_path", "said"]
 
 Aside = Callable[[Part], Awaitable[None] | None]
 """Sends a part of a side lane to the consumer; if there is no room, returns what to await."""
@@ -43,8 +43,21 @@ async def hop(stream: AsyncIterator[Part], aside: Aside, path: str) -> AsyncGene
 def note_path(error: BaseException, path: str) -> None:
     """Note once where `error` came from: the first to tell is nearest to it."""
     if not getattr(error, "_vivace_path", None):
-        error._vivace_path = path  # type: ignore[attr-defined]
-        error.add_note(f"in {path}")
+        BaseException.__setattr__(error, "_vivace_path", path)
+        note(error, f"in {path}")
+
+
+def note(error: BaseException, text: str) -> None:
+    """`error.add_note(text)`, also where its class lets nobody set anything, as a frozen one."""
+    BaseException.__setattr__(error, "__notes__", [*getattr(error, "__notes__", ()), text])
+
+
+def said(error: BaseException) -> str:
+    """`str(error)`, also where that fails."""
+    try:
+        return str(error)
+    except Exception as failed:
+        return f"(its message cannot be told: {type(failed).__name__})"
 
 
 class Gate:
@@ -84,6 +97,7 @@ class Taker(AsyncIterator[Part]):
 
 if not TYPE_CHECKING and not os.environ.get("VIVACE_PURE_PYTHON"):
     with contextlib.suppress(ImportError):
-        from vivace.flow._speedups import Gate, Taker, hop, setup
+        from vivace.flow import _speedups
 
-        setup(Part, Part.of, is_side_lane, note_path)
+        _speedups.setup(Part, Part.of, is_side_lane, note_path)
+        from vivace.flow._speedups import Gate, Taker, hop

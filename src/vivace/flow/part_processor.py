@@ -20,7 +20,7 @@ from typing import Any, TypeAlias, overload
 
 from vivace.errors import StageError
 from vivace.flow.abreast import CONCURRENCY, abreast
-from vivace.flow.hop import note_path
+from vivace.flow.hop import note_path, said
 from vivace.flow.processor import Processor, chain
 from vivace.flow.run import Run
 from vivace.flow.streams import values_of
@@ -396,8 +396,9 @@ async def _through(
 
 def _told(error: Exception, name: str, part: Part) -> Part:
     kind = type(error).__name__
-    metadata = {"exception_type": kind, "original_exception": str(error), "stage": name}
-    text = f"{name} failed on {part.mimetype}: {kind}: {error}"
+    what = said(error)
+    metadata = {"exception_type": kind, "original_exception": what, "stage": name}
+    text = f"{name} failed on {part.mimetype}: {kind}: {what}"
     return Part(text, "model", "status", part.turn, part.at, metadata)
 
 

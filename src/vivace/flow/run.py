@@ -9,6 +9,7 @@ to wait, the run's task goes on with it, so that what is urgent can still reach 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextvars import ContextVar, copy_context
@@ -75,6 +76,7 @@ class Run:
         self._part: Part | None = None  # waits for the consumer, who took something urgent first
         self._consumers: list[asyncio.Future[None]] = []
         self._told = False
+        self._over = False  # the consumer has gone, and gets no more errors
         # Whoever causes a task, be it the consumer or a timer, it belongs to this run.
         self.context = copy_context()
         self.context.run(_current.set, self)
@@ -94,8 +96,8 @@ class Run:
             task, context = self.eager.task, self.context
             self._parts = parts
             self.gate = Gate(parts, self._came, self._waits, task, context, self.loop, _AT_ONCE)
-        except Exception as error:
-            self.fail(error)
+        except BaseException as error:
+            self._came(None, error)
 
     # -- what stages use ----------------------------------------------------------------------
 
@@ -130,7 +132,9 @@ class Run:
 
     def fail(self, error: BaseException) -> None:
         """End the run with `error`, after what the consumer can still get."""
-        if all(it is not error for it in self.errors):
+        if self._over:
+            self._report(error)
+        elif all(it is not error for it in self.errors):
             self.errors.append(error)
         self._end()
 
@@ -154,6 +158,17 @@ class Run:
         self._say(part)
 
     # -- what the consumer uses ---------------------------------------------------------------
+
+    def check_outside(self) -> None:
+        """Raise StageError if it is a stage of this run that asks."""
+        run = _current.get()
+        while run is not None:
+            if run is self:
+                raise StageError(
+                    f"a stage of {self.name} reads or closes the stream that it is part of; it "
+                    "reads what `call` was given, and ends by returning"
+                )
+            run = run._parent
 
     def take(self) -> Part | None:
         """What comes next, or None if that has to be waited for.
@@ -182,6 +197,7 @@ class Run:
 
     def _step(self, parts: AsyncIterator[Part]) -> None:
         """Let the stages make a part, as far as they can without waiting."""
+        self._loud()
         try:
             part = self.eager.begin(anext(parts))  # type: ignore[arg-type]
         except BaseException as error:
@@ -214,7 +230,9 @@ class Run:
         elif not isinstance(error, asyncio.CancelledError):
             self.fail(error)
         elif not self.closing:
-            self.fail(FlowError(f"a stage of {self.name} was cancelled from inside"))
+            failed = FlowError(f"a stage of {self.name} was cancelled from inside")
+            failed.__context__ = error  # which says where
+            self.fail(failed)
         return not self.closing
 
     def _raise(self) -> None:
@@ -269,6 +287,20 @@ class Run:
             if self.watch:
                 self.watch.end(self.errors[0] if self.errors else None)
 
+    def tell(self, error: BaseException | None) -> None:
+        """Tell what failed besides `error`, with which the consumer leaves."""
+        self._over = True
+        others = [it for it in self.errors if it is not error]
+        if isinstance(error, Exception):
+            attach(error, others)
+            return
+        for other in others:  # a cancellation is no place to look for it
+            self._report(other)
+
+    def _report(self, error: BaseException) -> None:
+        message = f"{self.name} failed while it was closed"
+        self.loop.call_exception_handler({"message": message, "exception": error})
+
 
 async def _pulled_by(run: Run, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
     """`stream`, whose stages belong to `run`, also while a nested run reads from it."""
@@ -306,10 +338,14 @@ class Stream(Taker):
                 raise StopAsyncIteration
             run = self._run = Run(self._stage, self._source)
             self._gate = run.gate
+        run.check_outside()
         try:
             part = await self._take(run)
         except BaseException as error:
-            await self._leave(error)
+            if isinstance(error, GeneratorExit) and error not in run.errors:
+                self._leave_later()  # dropped while it waits: here nothing can be awaited
+            else:
+                await self._leave(error)
             raise
         if part.turn and run.is_root and not part.substream:
             run.bus.handed_out(part)
@@ -334,6 +370,8 @@ class Stream(Taker):
 
         Raises the first error that the consumer has not been told of.
         """
+        if self._run is not None:
+            self._run.check_outside()
         await self._leave(None)
 
     async def _leave(self, error: BaseException | None) -> None:
@@ -341,30 +379,33 @@ class Stream(Taker):
         run, self._run, self._gate = self._run, None, None
         if run is None:
             return
-        await run.close()
-        errors = [it for it in run.errors if it is not error]
-        if not errors:
-            return
-        if error is None or isinstance(error, StopAsyncIteration):
-            attach(errors[0], errors[1:])
-            raise errors[0]
-        if isinstance(error, Exception):
-            attach(error, errors)
-        else:  # a cancellation is no place to look for it
-            for it in errors:
-                message = f"{run.name} failed while it was closed"
-                run.loop.call_exception_handler({"message": message, "exception": it})
+        try:
+            await run.close()
+        except BaseException as instead:  # a cancellation, or a warning that was made an error
+            run.tell(instead)
+            raise
+        untold = error is None or isinstance(error, StopAsyncIteration)
+        if untold and run.errors:
+            run.tell(run.errors[0])
+            raise run.errors[0]
+        run.tell(error)
+
+    def _leave_later(self) -> None:
+        self._closed = True
+        run, self._run, self._gate = self._run, None, None
+        if run is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                run.loop.call_soon_threadsafe(_close_later, self._stage, run)
 
     async def __aenter__(self) -> Stream:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        await self._leave(error)
 
     def __del__(self) -> None:
-        run = getattr(self, "_run", None)  # there is none if it could not be made
-        if run is not None and not run.loop.is_closed():
-            run.loop.call_soon_threadsafe(_close_later, self._stage, run)
+        if hasattr(self, "_run"):  # else it could not be made
+            self._leave_later()
 
 
 _closings: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
@@ -373,6 +414,8 @@ _closings: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks on
 def _close_later(stage: Stage, run: Run) -> None:
     left = Stream(stage, None)
     left._run = run
-    task = run.loop.create_task(left.aclose(), name="close a stream that was left")
+    # As one that is dropped: what fails is reported, since nobody is there to raise it to.
+    closing = left._leave(GeneratorExit())
+    task = run.loop.create_task(closing, name="close a stream that was left")
     _closings.add(task)
     task.add_done_callback(_closings.discard)

@@ -22,6 +22,9 @@ __all__ = ["STOP_WITHIN_S", "AbandonedTask", "Scope", "complain", "halt", "stop"
 STOP_WITHIN_S = 2.0
 Complaints: TypeAlias = dict[asyncio.Task[Any], str]
 _ASYNCIO = str(Path(asyncio.__file__).parent)
+# The loop itself holds its tasks only weakly; one that waits for whoever holds it would be garbage
+# together with them, and be destroyed before they could stop it.
+_alive: set[asyncio.Task[Any]] = set()
 
 
 class AbandonedTask(RuntimeWarning):
@@ -49,6 +52,7 @@ class Scope:
         """
         task = asyncio.get_running_loop().create_task(coro, name=name, context=context)
         self.tasks.add(task)
+        _alive.add(task)
         task.add_done_callback(self._ended)
         if self.stopping:
             task.cancel()
@@ -76,6 +80,7 @@ class Scope:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
+        _alive.discard(task)
         if task.cancelled():
             return
         error = task.exception()  # fetching it also keeps asyncio from complaining later
