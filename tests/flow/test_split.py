@@ -378,10 +378,10 @@ def test_what_was_split_before_there_is_a_loop_is_closed_all_the_same() -> None:
         await anext(branches[0])
         branches.clear()
         await asyncio.sleep(1.0)
+        assert log == ["0", "closed"]
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())
-    assert log == ["0", "closed"]
 
 
 async def test_branches_may_be_dropped_in_another_thread() -> None:
