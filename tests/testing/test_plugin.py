@@ -204,15 +204,33 @@ def test_markers_add_up(pytester: pytest.Pytester) -> None:
                 async for _ in count():
                     break
 
-            @pytest.mark.virtual(None, 2, False)
+            @pytest.mark.virtual(..., 2, False)
             async def test_own(self):
                 runs.append("own")
 
+        @pytest.mark.virtual(seed=None)
+        async def test_asyncios_own_order():
+            runs.append("asyncio")
+
         def test_runs():
-            assert runs == ["module"] * 3 + ["pinned"] + ["own"] * 2
+            assert runs == ["module"] * 3 + ["pinned"] + ["own"] * 2 + ["asyncio"]
         """
     )
-    run_pytest(pytester).assert_outcomes(passed=4)
+    run_pytest(pytester).assert_outcomes(passed=5)
+
+
+def test_asyncios_own_order_can_be_pinned(pytester: pytest.Pytester) -> None:
+    """`seed=None` is for a test of what asyncio does: no option gives it a seed, but one."""
+    pytester.makepyfile(
+        dedent(RACE)
+        + dedent("""
+        @pytest.mark.virtual(seed=None)
+        async def test_order():
+            assert await race() == [0, 1, 2, 3]
+        """)
+    )
+    run_pytest(pytester).assert_outcomes(passed=1)
+    run_pytest(pytester, "--vivace-seeds=50").assert_outcomes(passed=1)
 
 
 def test_fixtures_are_made_anew_for_each_seed(pytester: pytest.Pytester) -> None:

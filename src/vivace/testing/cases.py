@@ -10,6 +10,7 @@ import os
 import shlex
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any, TypeAlias
 
 import pytest
@@ -29,12 +30,12 @@ SEED = pytest.StashKey[int | None]()
 class _Options:
     """What the marker may say."""
 
-    seed: int | None = None
+    seed: int | EllipsisType | None = ...  # not said; None says: asyncio's own order
     seeds: int | None = None
     allow_unclosed: bool = False
 
     def __post_init__(self) -> None:
-        if self.seed is not None and self.seeds is not None:
+        if self.seed is not ... and self.seeds is not None:
             raise ValueError(
                 f"seed={self.seed} and seeds={self.seeds}: give `seed` to pin one order, or "
                 "`seeds` to try many"
@@ -45,8 +46,9 @@ class _Options:
     def seeds_to_run(self, forced: int | None, at_least: int) -> Seeds:
         if forced is not None:
             return [forced]
-        many = max(self.seeds or 0, at_least)
-        return [self.seed] if self.seed is not None or not many else range(many)
+        if self.seed is not ...:
+            return [self.seed]
+        return range(many) if (many := max(self.seeds or 0, at_least)) else [None]
 
 
 def seeds_of(item: pytest.Function, forced: int | None, at_least: int) -> Seeds:

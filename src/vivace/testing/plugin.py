@@ -14,10 +14,10 @@ import pytest
 # Marks by which a test asks for another plugin's loop.
 _FOREIGN = ("asyncio", "anyio", "trio")
 _MARKER = (
-    "virtual(seed=None, seeds=None, allow_unclosed=False): run this async test on virtual time; "
-    "`seed` shuffles what is ready at the same instant, `seeds=N` runs the test under seeds 0 to "
-    "N-1, `allow_unclosed` accepts async generators that are left half-way; of several markers the "
-    "nearest counts, option by option"
+    "virtual(seed=..., seeds=None, allow_unclosed=False): run this async test on virtual time; "
+    "`seed` shuffles what is ready at the same instant, or pins asyncio's own order with None, "
+    "`seeds=N` runs the test under seeds 0 to N-1, `allow_unclosed` accepts async generators that "
+    "are left half-way; of several markers the nearest counts, option by option"
 )
 
 
