@@ -12,7 +12,11 @@ GENAI_VERSION   := 2.0.3
 PIPECAT_VERSION := 1.14
 PEERS := $(GENAI)/.$(GENAI_VERSION) $(PIPECAT)/.$(PIPECAT_VERSION)
 
-.PHONY: demo check test bench bench-quick peers changelog clean
+
+# What other packages need stays out of the usual environment, and so do they.
+INTEROP := .venv-interop
+
+.PHONY: demo check test interop bench bench-quick peers changelog clean
 
 demo: $(VENV)/.local
 	$(BIN)/vivace talk --out demo-out \
@@ -38,6 +42,14 @@ test: $(VENV)/.dev
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/python tools/coverage_by_module.py
 
+# Together with the packages that `tests/interop` is about, in an environment of its own.
+interop: $(INTEROP)/.ready
+	@rm -f .coverage .coverage.*
+	$(INTEROP)/bin/coverage run -m pytest -q -k "interop or genai" \
+	    tests/interop tests/processors/test_genai.py tests/test_readme.py
+	@$(INTEROP)/bin/coverage combine --quiet
+	$(INTEROP)/bin/python tools/coverage_by_module.py --interop
+
 # Measures everything and rewrites docs/benchmarks.md and its picture.
 bench: $(VENV)/.local peers
 	$(BIN)/python -m bench
@@ -54,11 +66,11 @@ changelog: $(VENV)/.dev
 	$(BIN)/towncrier build --version $$($(BIN)/python -c 'import vivace; print(vivace.__version__)')
 
 clean:
-	rm -rf $(VENV) $(GENAI) $(PIPECAT) demo-out talk-out
+	rm -rf $(VENV) $(INTEROP) $(GENAI) $(PIPECAT) demo-out talk-out
 
-$(VENV)/bin/python:
+$(VENV)/bin/python $(INTEROP)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vivace needs Python 3.11 or newer; this is %s. Choose another one: make PYTHON=python3.12 ..." % sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(@D:/bin=)
 
 $(VENV)/.local: pyproject.toml $(C) | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[local]'
@@ -76,4 +88,8 @@ $(GENAI)/.$(GENAI_VERSION):
 $(PIPECAT)/.$(PIPECAT_VERSION):
 	$(PYTHON) -m venv --clear $(PIPECAT)
 	$(PIPECAT)/bin/pip install --quiet 'pipecat-ai==$(PIPECAT_VERSION).*'
+	@touch $@
+
+$(INTEROP)/.ready: pyproject.toml Makefile | $(INTEROP)/bin/python
+	$(INTEROP)/bin/pip install --quiet --editable . 'genai-processors==$(GENAI_VERSION)' coverage hypothesis pytest
 	@touch $@

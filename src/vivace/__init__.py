@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from vivace.processors.detect_speech import DetectSpeech
     from vivace.processors.detect_turn import DetectTurn
     from vivace.processors.filter import filter_parts, map_parts
+    from vivace.processors.genai import from_genai_processor, to_genai_processor
+    from vivace.processors.genai_parts import from_genai_part, to_genai_part
     from vivace.processors.rate_limit import AudioRateLimiter
     from vivace.processors.resample import Resample
     from vivace.processors.speak import Speak
@@ -119,6 +121,11 @@ __all__ = [
     "microphone",
     "read_audio",
     "write_wav",
+    # genai-processors
+    "from_genai_processor",
+    "to_genai_processor",
+    "from_genai_part",
+    "to_genai_part",
     # conversations
     "LiveModelProcessor",
     "AudioTriggerMode",
@@ -158,6 +165,8 @@ _HOMES = {
     "vivace.processors.window": "window",
     "vivace.processors.filter": "filter_parts map_parts",
     "vivace.processors.audio_file": "microphone read_audio write_wav",
+    "vivace.processors.genai": "from_genai_processor to_genai_processor",
+    "vivace.processors.genai_parts": "from_genai_part to_genai_part",
     "vivace.live.live_model": "LiveModelProcessor",
     "vivace.live.conversation": "AudioTriggerMode",
     "vivace.live.rolling_prompt": "RollingPrompt",
