@@ -533,7 +533,7 @@ async def test_void_replies_that_wait_on_either_side_are_taken_out() -> None:
                 await asyncio.sleep(2.0)
             yield part
 
-    @part_processor
+    @part_processor(concurrency=1)
     async def slow(part: Part) -> Part:
         behind.append(part.text)
         await asyncio.sleep(2.0)
@@ -573,10 +573,10 @@ async def test_a_generator_of_theirs_is_pulled() -> None:
     async with (copy + ours_of(pass_on) + copy).run(numbers(log)) as parts:
         await anext(parts)
         await asyncio.sleep(10.0)
-        assert len(log) == 7
+        assert len(log) == 5
         await anext(parts)
         await asyncio.sleep(10.0)
-        assert len(log) == 8
+        assert len(log) == 6
 
 
 @seeds
@@ -586,7 +586,7 @@ async def test_part_processors_of_theirs_take_one_part_at_a_time() -> None:
     async with ours_of(late).run(numbers(log)) as parts:
         await anext(parts)
         await asyncio.sleep(10.0)
-        assert len(log) == 3
+        assert len(log) == 1
     log.clear()
     async with ours_of(late.to_processor()).run(numbers(log)) as parts:
         await anext(parts)

@@ -86,13 +86,16 @@ async def _aclose(stream: Any) -> None:
 
 async def _close(run: Run, begun: asyncio.Task[None] | None) -> None:
     until = now() + STOP_WITHIN_S
-    complaints = await run.scope.halt(STOP_WITHIN_S / 2)
+    closings: list[asyncio.Task[None]] = []
+    while begun is not None:
+        closings.append(begun)
+        # A stage's cleanup may need the tasks that it has, or be about to stop them itself.
+        await asyncio.wait([begun], timeout=max(0.0, until - STOP_WITHIN_S / 2 - now()))
+        begun = _close_what_rests(run) if begun.done() else None
+    complaints = await run.scope.halt((until - now()) / 2)
     half = now() + (until - now()) / 2
     opened, run.opened = run.opened, []
     running = [(path, it) for path, it in opened if getattr(it, "ag_running", False)]
-    closings = [] if begun is None else [begun]
-    if begun is not None:
-        await asyncio.wait([begun], timeout=max(0.0, half - now()))
     for path, stream in reversed(opened):
         if not getattr(stream, "ag_running", False):
             closings.append(run.loop.create_task(_aclose(stream), name=f"closing {path}"))

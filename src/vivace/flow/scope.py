@@ -100,11 +100,13 @@ async def stop(tasks: set[asyncio.Task[Any]], within_s: float = STOP_WITHIN_S) -
 async def halt(tasks: set[asyncio.Task[Any]], within_s: float) -> Complaints:
     """Do what `stop` does, and return what it would warn of."""
     pending = {task for task in tasks if not task.done()}
-    for _ in range(2):
+    for again in (False, True):
         if not pending:
             return {}
         for task in pending:
-            task.cancel()
+            # Once is enough: a second time would cut short the cleanup that the first one began.
+            if again or not task.cancelling():
+                task.cancel()
         _, pending = await asyncio.wait(pending, timeout=within_s / 2)
     what = f"was cancelled and did not stop within {within_s:g} s; it was left behind"
     return {task: f"{task.get_name()} {what} at {where(task)}" for task in pending}

@@ -175,6 +175,8 @@ async def _results(
     finally:
         outbox.close()
         task.cancel()
+        if not task.done():
+            await asyncio.wait([task])  # its cleanup comes before that of what it reads from
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             raise error  # of their cleanup: whoever closes this stage is told
 
