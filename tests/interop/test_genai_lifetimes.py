@@ -284,7 +284,7 @@ async def test_leaving_closes_theirs_from_the_inside_out(agent: Any) -> None:
             await asyncio.sleep(0.1)
             log.append("tidied")
 
-    async with ours_of(tidies + agent).run(numbers(log)) as parts:
+    async with ours_of(tidies + agent).run(numbers(log, every_s=0.5)) as parts:
         await anext(parts)
         log.clear()
     assert [line for line in log if "pull" not in line] == ["tidied", "closed"]
@@ -735,24 +735,56 @@ async def test_theirs_may_catch_an_error_of_ours() -> None:
     assert texts(parts) == ["a"]
 
 
+async def give_up(how: str) -> None:
+    if how == "raises":
+        raise asyncio.CancelledError
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("whole", [True, False], ids=["processor", "part processor"])
-async def test_a_stage_of_theirs_that_cancels_itself(whole: bool) -> None:
+@pytest.mark.parametrize("how", ["raises", "cancels its task"])
+@left_over
+async def test_a_stage_of_theirs_that_cancels_itself(how: str, whole: bool) -> None:
     """A cancellation that nobody asked for is an error, and no end of the stream."""
 
     @their_part_processor
     async def gives_up(part: Any) -> Any:
-        if part:
-            raise asyncio.CancelledError
+        await give_up(how)
         yield part
 
     @their_processor
     async def all_give_up(stream: Any) -> Any:
-        async for _ in stream:
-            raise asyncio.CancelledError
-        yield "never"
+        async for part in stream:
+            await give_up(how)
+            yield part
 
     with pytest.raises(FlowError, match=r"give.* was cancelled from inside"):
         await gathered(copy + ours_of(all_give_up if whole else gives_up), numbers([], 5))
+
+
+@left_over
+async def test_over_there_leaving_waits_for_the_end_of_the_input() -> None:
+    """What docs/interop.md says of them: without `cancel`, leaving a loop stops nothing."""
+    agent = pass_on + to_genai_processor(copy)
+
+    async def leave(stream: Any) -> None:
+        async for _ in stream:
+            break
+        await stream.aclose()
+
+    at = now()
+    await leave(aiter(agent(their_numbers([], 5, 0.1))))
+    assert now() - at == 0.5
+    async with context.context():
+        await leave(aiter(agent(their_numbers([], 5, 0.1))))
+    assert now() - at == 1.0
+    async with context.context() as tasks:
+        await leave(aiter(agent(their_numbers([], 5, 0.1))))
+        tasks.cancel()
+    assert now() - at == 1.1
 
 
 async def test_a_stage_before_theirs_that_cancels_itself() -> None:
@@ -787,6 +819,29 @@ async def test_an_error_in_cleanup_of_theirs_is_told(more: bool) -> None:
         await parts.aclose()
     await asyncio.sleep(1.0)
     assert log[-1] == "closed"
+
+
+@seeds
+async def test_an_error_in_cleanup_of_theirs_is_told_also_within_a_run() -> None:
+    """A stage of theirs that fails while a stage of ours leaves it fails the run."""
+
+    @their_processor
+    async def untidy(stream: Any) -> Any:
+        try:
+            async for part in stream:
+                yield part
+        finally:
+            raise Broken("in cleanup")
+
+    @processor
+    async def for_a_while(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async with contextlib.aclosing(ours_of(untidy).call(stream)) as inner:  # type: ignore[type-var]
+            yield await anext(inner)
+        await asyncio.sleep(1.0)
+        yield Part("never")
+
+    with pytest.raises(Broken, match="in cleanup"):
+        await gathered(for_a_while, numbers([], every_s=0.1))
 
 
 async def test_what_does_not_fit_over_there_is_an_error_here() -> None:

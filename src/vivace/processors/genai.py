@@ -21,7 +21,7 @@ from vivace.errors import Closed, FlowError, StageError
 from vivace.flow.channel import Channel
 from vivace.flow.part_processor import part_processor
 from vivace.flow.processor import Processor
-from vivace.flow.run import current_run
+from vivace.flow.run import Run, current_run
 from vivace.part import Part, is_side_lane
 from vivace.processors.genai_bodies import genai
 from vivace.processors.genai_parts import from_genai_part, to_genai_part
@@ -77,9 +77,9 @@ class _Theirs(Processor):
         return _name_of(self._theirs)
 
     async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
-        run, feed = current_run(), _Feed()
+        run = current_run()
+        feed = _Feed(run)
         run.own(stream, f"the input of {self.name}")
-        run.bus.register(feed.parts)
         reader = run.start(feed.fill(stream, self.name), f"feed {self.name}")
         # As a stream of theirs: any other would be wrapped in one more generator.
         given = genai().processor.ProcessorStream(feed, trace=None)
@@ -122,12 +122,14 @@ class _Heard:
 class _Feed:
     """Our stream, for whichever task of theirs reads it: one that is cancelled loses nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: Run) -> None:
         self.parts = Channel[Part](_HOP)
         self.heard = _Heard()
+        self._run = run
+        run.bus.register(self.parts)
 
     async def fill(self, stream: AsyncIterator[Part], name: str) -> None:
-        with _ends(self.parts, f"a stage before {name}"):
+        with _ends(self.parts, self._run, f"a stage before {name}"):
             async for part in stream:
                 await self.parts.send(part)
 
@@ -156,7 +158,7 @@ async def _results(
             await outbox.send(part)
 
     async def work() -> None:
-        with _ends(outbox, name):
+        with _ends(outbox, run, name):
             async with _group_class()():
                 results = aiter(begin())
                 try:
@@ -202,23 +204,21 @@ async def _close(results: object) -> None:
 
 
 @contextmanager
-def _ends(channel: Channel[Part], name: str) -> Iterator[None]:
+def _ends(channel: Channel[Part], run: Run, name: str) -> Iterator[None]:
     """Close `channel` when the block ends, with its error if it fails.
 
-    An error of a task that was cancelled leaves the block: nobody reads the channel any more.
+    Once nobody reads the channel any more, an error leaves the block.
     """
-    task = asyncio.current_task()
-    assert task is not None
     try:
         yield
     except Exception as error:
-        if isinstance(error, Closed) and channel.closed:
+        if channel.closed and isinstance(error, Closed):
             return
-        if task.cancelling():
+        if channel.closed or run.closing:
             raise
         channel.close(error)
     except asyncio.CancelledError:
-        if not task.cancelling():
+        if not run.closing:
             channel.close(FlowError(f"{name} was cancelled from inside"))
         raise
     channel.close()

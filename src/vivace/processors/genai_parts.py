@@ -213,11 +213,8 @@ def _as_it_was(ours: Part, metadata: dict[str, Any], keep: _Keep) -> Any:
     role = ours.role if keep.role is msgspec.UNSET else keep.role
     if form.part is None:
         return None
-    try:
-        theirs = _build(ours, metadata | keep.metadata, form, role)
-        return theirs if from_genai_part(theirs) == ours else None
-    except PartError:
-        return None
+    theirs = _build(ours, metadata | keep.metadata, form, role)
+    return theirs if from_genai_part(theirs) == ours else None
 
 
 def _with_content(fields: dict[str, Any], body: Body) -> Any:
