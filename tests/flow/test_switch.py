@@ -202,6 +202,20 @@ async def test_signals_that_nobody_takes_pass_by(default: Processor | None) -> N
     assert [part.text or part for part in seen] == ["a!", signals[0], "ab!", signals[1], "abc!"]
 
 
+async def test_a_default_does_not_get_signals() -> None:
+    """A default that keeps all it gets to itself keeps no signal from passing by."""
+
+    @processor
+    async def keeps(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            assert part.text == "b"
+        yield Part("end")
+
+    started = Part(SpeechStarted(0.0))
+    seen = [part async for part in switch((starts("a"), copy), default=keeps)(["b", started, "b"])]
+    assert seen == [started, Part("end")]
+
+
 async def test_a_branch_may_ask_for_signals() -> None:
     """A signal goes to the first branch that takes it, and passes by no more."""
     got: list[Any] = []
@@ -545,6 +559,28 @@ async def test_it_ends_when_all_branches_have() -> None:
     assert len(log) < 15
 
 
+@pytest.mark.virtual(seeds=20)
+async def test_when_all_branches_have_ended_nothing_more_is_read() -> None:
+    """Though the consumer has not come for the end yet, and though the input waits for long."""
+    log: list[str] = []
+    agent = switch((starts("a"), first_two), (starts("b"), first_two), capacity=2)
+    async with agent.run(counting(log, *["a", "b"] * 100)) as parts:
+        for _ in range(4):
+            await anext(parts)
+        await asyncio.sleep(10.0)
+        assert len(log) < 15
+        assert [part async for part in parts] == []
+
+    async def waits() -> AsyncIterator[Part]:
+        for text in "abab":
+            yield Part(text)
+        await asyncio.sleep(1000.0)
+
+    at = now()
+    assert sorted(await texts(agent(waits()))) == ["a", "a", "b", "b"]
+    assert now() == at
+
+
 # -- errors
 
 
@@ -641,6 +677,26 @@ async def test_a_branch_may_deal_with_an_error_of_the_input() -> None:
 
     error, seen = await outcome(switch((starts("a"), comforts), default=slow(1.0))(source()))
     assert (str(error), seen) == ("unplugged", ["a", "never mind that it is unplugged"])
+
+
+@pytest.mark.virtual(seeds=50)
+async def test_a_later_stage_may_deal_with_an_error_of_the_input() -> None:
+    """It meets the error as it would without a switch in between, after all else."""
+
+    async def source() -> AsyncIterator[Part]:
+        yield Part("a")
+        raise OSError("unplugged")
+
+    @processor
+    async def comforts(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        try:
+            async for part in stream:
+                yield part
+        except OSError as error:
+            yield Part(f"never mind that it is {error}")
+
+    agent = switch((starts("a"), slow(1.0)), default=copy) + comforts
+    assert await texts(agent(source())) == ["a", "never mind that it is unplugged"]
 
 
 @pytest.mark.virtual(seeds=50)

@@ -11,7 +11,7 @@ import inspect
 import operator
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from functools import reduce
-from typing import Any, NoReturn, TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 import msgspec
 
@@ -174,7 +174,8 @@ class _Switch(Processor):
         merged.add(router.passing_by(stream), f"the input of {path}", counts=False)
         for number, (track, branch) in enumerate(zip(tracks, self._branches, strict=True)):
             its_path = f"{path}[{number}].{branch.name}"
-            merged.add(track.yielded(branch.open(run, track.inbox, its_path)), its_path)
+            made = branch.open(run, track.inbox, its_path)
+            merged.add(track.yielded(made, tracks), its_path)
         return run.boundary(merged.parts(), path)
 
 
@@ -189,8 +190,10 @@ class _Track:
         self.over = asyncio.Event()
         run.bus.register(self.inbox)
 
-    async def yielded(self, made: AsyncIterator[Part]) -> AsyncGenerator[Part, None]:
-        """What the branch yields. An error that it was handed is left to who handed it."""
+    async def yielded(
+        self, made: AsyncIterator[Part], all_tracks: Sequence[_Track]
+    ) -> AsyncGenerator[Part, None]:
+        """What the branch yields. An error of the input comes when all branches are over."""
         try:
             async for part in made:
                 yield part
@@ -200,6 +203,14 @@ class _Track:
         finally:
             self.inbox.close()
             self.over.set()
+        if self.inbox.error is not None:
+            await _all_over(all_tracks)
+            raise self.inbox.error
+
+
+async def _all_over(tracks: Sequence[_Track]) -> None:
+    for track in tracks:
+        await track.over.wait()
 
 
 class _Router:
@@ -219,7 +230,13 @@ class _Router:
                 if not (part.turn and self._stale(part)) and not await self._give(part):
                     yield part
         except Exception as error:
-            await self._hand_on(error)
+            note_path(error, self._path)  # if it is the switch's own: no branch is to blame
+            for track in self._tracks:
+                track.inbox.close(error)  # which each meets when it has read what came before it
+            try:
+                await _all_over(self._tracks)  # then they raise it
+            except asyncio.CancelledError:
+                raise error from None  # something else has: that is to carry this one
         finally:
             for track in self._tracks:
                 track.inbox.close()
@@ -240,14 +257,3 @@ class _Router:
             # read for ever while nobody else can run.
             await asyncio.sleep(0)
         return True
-
-    async def _hand_on(self, error: Exception) -> NoReturn:
-        """Let each branch meet the error where it has read what came before it; then raise it."""
-        note_path(error, self._path)  # if it is the switch's own; no branch is to blame
-        for track in self._tracks:
-            track.inbox.close(error)
-        try:
-            for track in self._tracks:
-                await track.over.wait()
-        finally:
-            raise error
