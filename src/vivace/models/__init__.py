@@ -33,10 +33,12 @@ __all__ = [
 _HOME = {"SmartTurn": "smart_turn"}
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module 'vivace.models' has no attribute {name!r}")
-    home = importlib.import_module(f"vivace.models.{_HOME.get(name, name.lower())}")
-    value = getattr(home, name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # which would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'vivace.models' has no attribute {name!r}")
+        home = importlib.import_module(f"vivace.models.{_HOME.get(name, name.lower())}")
+        value = getattr(home, name)
+        globals()[name] = value
+        return value

@@ -20,11 +20,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    # Only when asked for: pytest imports this package in every project that has vivace installed.
-    if name in __all__:
-        from vivace.testing import failures, run, virtual
+if not TYPE_CHECKING:  # which would take any name for one of ours
 
-        home = next(module for module in (failures, virtual, run) if name in module.__all__)
-        return getattr(home, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        # Only when asked: pytest imports this package in every project that has vivace installed.
+        if name in __all__:
+            from vivace.testing import failures, run, virtual
+
+            home = next(module for module in (failures, virtual, run) if name in module.__all__)
+            return getattr(home, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
