@@ -36,9 +36,9 @@ class Bus:
     """
 
     def __init__(self, deliver: Callable[[Part], None]) -> None:
-        self.fence = Fence()
-        self.ledger = Ledger()
-        self.started_at = now()
+        self.fence: Fence = Fence()
+        self.ledger: Ledger = Ledger()
+        self.started_at: float = now()
         self._deliver = deliver
         self._channels: WeakSet[Purgeable] = WeakSet()
         self._listeners: list[Listener] = []

@@ -73,8 +73,8 @@ class Eager:
         self._done = done
         self._begun: tuple[Steps, Any] | None = None
         self._idle: _Rest | None = None
-        self.waits = False
-        self.task = self._begin_work(name, False)
+        self.waits: bool = False
+        self.task: asyncio.Task[Any] = self._begin_work(name, False)
 
     def _begin_work(self, name: str, cancelled: bool) -> asyncio.Task[Any]:
         work = self._work(cancelled)
@@ -164,7 +164,7 @@ class Wait:
     __slots__ = ("on",)
 
     def __init__(self, on: Any) -> None:
-        self.on = on
+        self.on: Any = on
 
 
 def begin(

@@ -79,8 +79,8 @@ class Gate:
         loop: asyncio.AbstractEventLoop,
         at_most: int,
     ) -> None:
-        self.quiet = True
-        self.at_once = 0
+        self.quiet: bool = True
+        self.at_once: int = 0
 
 
 class Taker(AsyncIterator[Part]):

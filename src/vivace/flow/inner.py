@@ -32,7 +32,7 @@ class Inner(AsyncIterator[Part]):
         give: Callable[[], Awaitable[Part]],
         put_out: Callable[[Part], bool] = lambda _: True,
     ) -> None:
-        self.name = stage.name
+        self.name: str = stage.name
         self._stage = stage
         self._give = give
         self._put_out = put_out

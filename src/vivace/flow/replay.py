@@ -46,10 +46,10 @@ class Replay:
     """
 
     def __init__(self, run: Run, stream: AsyncIterator[Part], *, partwise: bool) -> None:
-        self.too_much = False
-        self.spoken = False  # an answer was begun, and is not known to be complete
-        self.unasked = False  # the stage spoke before it was given anything
-        self.answered = 0  # parts of the input
+        self.too_much: bool = False
+        self.spoken: bool = False  # an answer was begun, and is not known to be complete
+        self.unasked: bool = False  # the stage spoke before it was given anything
+        self.answered: int = 0  # parts of the input
         self.error: Exception | None = None  # of the input: it ends so, whoever reads it
         self._kept: deque[_Given] = deque()
         self._kept_bytes = 0

@@ -138,7 +138,7 @@ class _Trunk:
     """What the branches share: the source, and the task that reads it."""
 
     def __init__(self, source: Source) -> None:
-        self.news = asyncio.Event()
+        self.news: asyncio.Event = asyncio.Event()
         self._inlet = Inlet(source)
         self._backlogs: list[_Backlog] = []
         self._run = _run_here()

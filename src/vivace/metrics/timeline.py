@@ -31,13 +31,14 @@ class StageStory:
     __slots__ = ("asked_at", "counts", "ended", "ended_at", "error", "origin", "path", "started_at")
 
     def __init__(self, path: str, started_at: float) -> None:
-        self.path = path
-        self.started_at = started_at
+        self.path: str = path
+        self.started_at: float = started_at
         self.ended_at: float | None = None
         self.ended: Ended | None = None
         self.asked_at: float | None = None
         self.counts: StageCounts | None = None
-        self.error = self.origin = ""
+        self.error: str = ""
+        self.origin: str = ""
 
     def end(self, record: StageFinished | StageFailed) -> None:
         """It ended as `record` says."""
@@ -65,13 +66,13 @@ class RunStory:
     )
 
     def __init__(self, run: int, parent: int | None, name: str, started_at: float) -> None:
-        self.run = run
-        self.parent = parent
-        self.name = name
-        self.started_at = started_at
+        self.run: int = run
+        self.parent: int | None = parent
+        self.name: str = name
+        self.started_at: float = started_at
         self.ended_at: float | None = None
         self.ended: Ended | None = None
-        self.error = ""
+        self.error: str = ""
         self.stages: list[StageStory] = []
         self.turns: dict[int, Turn] = {}
 
@@ -99,9 +100,10 @@ class Turn:
     __slots__ = ("end", "how", "over", "start")
 
     def __init__(self, at: float) -> None:
-        self.start = self.end = at
-        self.how = ""
-        self.over = False
+        self.start: float = at
+        self.end: float = at
+        self.how: str = ""
+        self.over: bool = False
 
 
 def arrange(runs: Mapping[int, RunStory], marks: Iterable[Mark]) -> Json:
