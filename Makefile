@@ -28,6 +28,8 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/python tools/types_by_name.py
 	$(BIN)/pytest -q -m "not real" -n auto
 
 # Everything: the quick half, then real models, processes and sockets; coverage of both, by module.
@@ -35,6 +37,8 @@ test: $(VENV)/.dev
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/python tools/types_by_name.py
 	$(BIN)/vivace models pull
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest
