@@ -12,11 +12,15 @@ GENAI_VERSION   := 2.0.3
 PIPECAT_VERSION := 1.14
 PEERS := $(GENAI)/.$(GENAI_VERSION) $(PIPECAT)/.$(PIPECAT_VERSION)
 
-
 # What other packages need stays out of the usual environment, and so do they.
 INTEROP := .venv-interop
 
-.PHONY: demo check test interop bench bench-quick peers changelog clean
+# In how many orders of what may happen at the same instant tests run: those of flow/ in each
+# `make test`, as many as three minutes of two cores allow; all of them in `make seeds`.
+FLOW_SEEDS := 100
+SEEDS      ?= 200
+
+.PHONY: demo check test seeds interop bench bench-quick peers changelog clean
 
 demo: $(VENV)/.local
 	$(BIN)/vivace talk --out demo-out \
@@ -32,7 +36,8 @@ check: $(VENV)/.dev
 	$(BIN)/python tools/types_by_name.py
 	$(BIN)/pytest -q -m "not real" -n auto
 
-# Everything: the quick half, then real models, processes and sockets; coverage of both, by module.
+# Everything: the quick half, then real models, processes and sockets; coverage of both, by module;
+# the flow of parts under many seeds.
 test: $(VENV)/.dev
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
@@ -45,6 +50,11 @@ test: $(VENV)/.dev
 	VIVACE_PURE_PYTHON=1 $(BIN)/coverage run -m pytest -q tests/flow
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/python tools/coverage_by_module.py
+	$(BIN)/pytest -q tests/flow --vivace-seeds $(FLOW_SEEDS) -n auto
+
+# All tests on virtual time in many orders, for as long as that takes. SEEDS=20 is a quick look.
+seeds: $(VENV)/.dev
+	$(BIN)/pytest -q -m "not real" --vivace-seeds $(SEEDS) -n auto
 
 # Together with the packages that `tests/interop` is about, in an environment of its own.
 interop: $(INTEROP)/.ready
