@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Not 100: `Run` and `Scope` in flow/ leave attributes to guess, and so all that has to do with a run.
+# Not 100: `Run` and `Scope` in flow/ leave attributes to guess, and so all that has a run.
 WANTED = 93.0
 
 

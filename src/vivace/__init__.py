@@ -23,9 +23,9 @@ if TYPE_CHECKING:
         part_processor,
     )
     from vivace.flow.processor import Processor, chain, processor
-    from vivace.flow.run import Stream
     from vivace.flow.source import source
     from vivace.flow.split import split
+    from vivace.flow.stream import Stream
     from vivace.flow.switch import pass_through, switch
     from vivace.live.conversation import AudioTriggerMode
     from vivace.live.live_model import LiveModelProcessor
@@ -148,7 +148,7 @@ _HOMES = {
     "vivace.flow.processor": "Processor processor chain",
     "vivace.flow.part_processor": "PartProcessor part_processor parallel "
     "PASSTHROUGH_ALWAYS PASSTHROUGH_FALLBACK",
-    "vivace.flow.run": "Stream",
+    "vivace.flow.stream": "Stream",
     "vivace.flow.drive": "drive",
     "vivace.flow.hooks": "observe add_hook remove_hook",
     "vivace.flow.combine": "merge concat",

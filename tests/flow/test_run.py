@@ -11,8 +11,9 @@ from vivace.errors import Closed, FlowError, StageError
 from vivace.flow.clock import now
 from vivace.flow.drive import drive
 from vivace.flow.processor import Processor, chain, processor
-from vivace.flow.run import Run, Stream, current_run
+from vivace.flow.run import Run, current_run
 from vivace.flow.scope import AbandonedTask
+from vivace.flow.stream import Stream
 from vivace.machines.machine import Machine
 from vivace.part import Interrupted, Part, Playing, Reset, TurnComplete
 from vivace.testing import Leaked, VirtualLoop, run_virtual

@@ -410,4 +410,4 @@ def test_the_package_has_no_other_names() -> None:
     import vivace.testing
 
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        _ = vivace.testing.nothing
+        _ = vivace.testing.nothing  # type: ignore[attr-defined]

@@ -9,7 +9,8 @@ from contextvars import Context, copy_context
 from vivace.flow.inlet import Inlet
 from vivace.flow.merged import Ends, Merged, check_ends
 from vivace.flow.processor import Processor
-from vivace.flow.run import Run, Stream
+from vivace.flow.run import Run
+from vivace.flow.stream import Stream
 from vivace.flow.streams import Source
 from vivace.part import Part
 

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from vivace.flow.processor import Processor
-from vivace.flow.run import Run, Stream
+from vivace.flow.run import Run
+from vivace.flow.stream import Stream
 from vivace.part import Part
 
 __all__ = ["Inner"]

@@ -15,16 +15,16 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing
-from operator import length_hint
 from typing import Any, TypeAlias, overload
 
 from vivace.errors import StageError
 from vivace.flow.abreast import CONCURRENCY, abreast
-from vivace.flow.hop import note_path, said
+from vivace.flow.fused import fused, passes_by, through
+from vivace.flow.hop import said
 from vivace.flow.processor import Processor, chain
 from vivace.flow.run import Run
 from vivace.flow.streams import values_of
-from vivace.part import Part, Signal, is_side_lane
+from vivace.part import Part
 
 __all__ = [
     "PASSTHROUGH_ALWAYS",
@@ -36,24 +36,6 @@ __all__ = [
 
 Function: TypeAlias = Callable[[Part], Any]
 Match: TypeAlias = Callable[[Part], object]
-
-
-class _Kinds(dict[type, bool]):
-    """Whether a class of bodies is one of signals: asked for each part, so found out but once."""
-
-    def __missing__(self, kind: type) -> bool:
-        self[kind] = issubclass(kind, Signal)
-        return self[kind]
-
-
-_IS_SIGNAL = _Kinds()
-
-
-def _passes_by(part: Part) -> bool:
-    """True for what no function gets to see: signals, and what is said aside."""
-    return _IS_SIGNAL[part.body.__class__] or (
-        bool(part.substream) and is_side_lane(part.substream)
-    )
 
 
 class PartProcessor(Processor):
@@ -100,7 +82,7 @@ class PartProcessor(Processor):
         self, run: Run, stream: AsyncIterator[Part], links: Sequence[tuple[str, Any]]
     ) -> AsyncIterator[Part]:
         """The output of `links`, of which it is the first, made in one loop."""
-        return run.boundary(_loop(stream, links), links[-1][0])
+        return run.boundary(fused(stream, links), links[-1][0])
 
     @overload
     def __add__(self, other: PartProcessor) -> PartProcessor: ...
@@ -138,7 +120,7 @@ class _PartFunction(PartProcessor):
         return self._function if plain else self._step
 
     def matches(self, part: Part) -> bool:
-        return not _passes_by(part) and (self._match is None or bool(self._match(part)))
+        return not passes_by(part) and (self._match is None or bool(self._match(part)))
 
     def take(self, part: Part) -> Any:
         if not self._as_parts:
@@ -180,7 +162,7 @@ class _PartChain(PartProcessor):
         return any(stage.matches(part) for stage in self._stages)
 
     def take(self, part: Part) -> Any:
-        return _through(part, self._links, 0)
+        return through(part, self._links, 0)
 
     def open(self, run: Run, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
         return chain(self._stages).open(run, stream, path)
@@ -228,7 +210,7 @@ class _Passthrough(PartProcessor):
         return self._name
 
     def matches(self, part: Part) -> bool:
-        return not _passes_by(part)
+        return not passes_by(part)
 
     def take(self, part: Part) -> Any:
         return part
@@ -318,80 +300,6 @@ def _part_processor(
     if concurrency < 1:
         raise StageError(f"a concurrency of {concurrency} lets nothing run; use 1 or more")
     return _PartFunction(function, match, concurrency, as_parts)
-
-
-# -- many in one loop ---------------------------------------------------------------------------
-
-
-async def _loop(
-    stream: AsyncIterator[Part], links: Sequence[tuple[str, PartProcessor]]
-) -> AsyncIterator[Part]:
-    steps = [link.step for _, link in links]
-    async for part in stream:
-        if _IS_SIGNAL[part.body.__class__]:
-            yield part
-            continue
-        left, whole = iter(steps), False
-        try:
-            for step in left:
-                result = step(part)
-                if result is part:
-                    continue
-                if (
-                    result.__class__ is not Part
-                    or result.substream
-                    or _IS_SIGNAL[result.body.__class__]
-                ):
-                    break  # it needs a closer look
-                part = result
-            else:
-                whole = True
-        except Exception as error:
-            note_path(error, links[len(steps) - length_hint(left) - 1][0])
-            raise
-        if whole:
-            yield part
-            continue
-        async with aclosing(_rest(result, links, len(steps) - length_hint(left))) as parts:
-            async for part in parts:
-                yield part
-
-
-async def _rest(
-    result: Any, links: Sequence[tuple[str, PartProcessor]], index: int
-) -> AsyncGenerator[Part, None]:
-    """What the links from `index` on make of the result of the one before."""
-    try:
-        async with aclosing(values_of(result)) as values:
-            async for value in values:
-                async with aclosing(_through(value, links, index)) as parts:
-                    async for part in parts:
-                        yield part
-    except Exception as error:
-        if path := links[index - 1][0]:
-            note_path(error, path)
-        raise
-
-
-async def _through(
-    part: Part, links: Sequence[tuple[str, PartProcessor]], index: int
-) -> AsyncGenerator[Part, None]:
-    """What the links from `index` on make of `part`."""
-    for at in range(index, len(links)):
-        path, link = links[at]
-        try:
-            result = link.take(part) if link.matches(part) else part
-        except Exception as error:
-            if path:
-                note_path(error, path)
-            raise
-        if result.__class__ is not Part:
-            async with aclosing(_rest(result, links, at + 1)) as parts:
-                async for part in parts:
-                    yield part
-            return
-        part = result
-    yield part
 
 
 def _told(error: Exception, name: str, part: Part) -> Part:

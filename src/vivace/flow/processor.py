@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vivace.errors import StageError
 from vivace.flow.hop import note_path
-from vivace.flow.run import Run, Stream
+from vivace.flow.run import Run
+from vivace.flow.stream import Stream
 from vivace.flow.streams import Source
 from vivace.part import Part
 

@@ -9,7 +9,6 @@ to wait, the run's task goes on with it, so that what is urgent can still reach 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextvars import ContextVar, copy_context
@@ -21,15 +20,15 @@ from vivace.flow.channel import Channel
 from vivace.flow.closing import attach, close_all
 from vivace.flow.eager import WAITS, Eager, Steps
 from vivace.flow.hooks import Watch, watch
-from vivace.flow.hop import Gate, Taker, hop
+from vivace.flow.hop import Gate, hop
 from vivace.flow.scope import Scope
 from vivace.flow.streams import Source, open_source
 from vivace.part import Part, is_side_lane
 
-__all__ = ["Run", "Stream", "current_run"]
+__all__ = ["AT_ONCE", "Run", "Stage", "current_run"]
 
 _SIDE_PARTS = 64  # more than any stage has to say at once; then the stage that talks must wait
-_AT_ONCE = 128  # parts without a wait; then others have their turn, as a loop of asyncio expects
+AT_ONCE = 128  # parts without a wait; then others have their turn, as a loop of asyncio expects
 _current: ContextVar[Run | None] = ContextVar("vivace_run", default=None)
 
 
@@ -95,7 +94,7 @@ class Run:
             parts = aiter(stage.open(self, self._hop(values, "source"), stage.name))
             task, context = self.eager.task, self.context
             self._parts = parts
-            self.gate = Gate(parts, self._came, self._waits, task, context, self.loop, _AT_ONCE)
+            self.gate = Gate(parts, self._came, self._waits, task, context, self.loop, AT_ONCE)
         except BaseException as error:
             self._came(None, error)
 
@@ -313,109 +312,3 @@ async def _pulled_by(run: Run, stream: AsyncIterator[Part]) -> AsyncIterator[Par
         finally:
             _current.reset(token)
         yield part
-
-
-class Stream(Taker):
-    """The parts that come out of a processor. Made by calling one; begins with the first part.
-
-    Leaving early, by `break`, an error or cancellation, stops every task of the run and closes its
-    source. `async with` makes that moment explicit; so does `aclose`.
-
-    An error is raised once, as itself. Whatever else fails, then or while the run is closed, is
-    noted on it.
-    """
-
-    def __init__(self, stage: Stage, source: Source) -> None:
-        self._stage = stage
-        self._source = source
-        self._run: Run | None = None
-        self._closed = False
-
-    async def _anext(self) -> Part:
-        run = self._run
-        if run is None:
-            if self._closed:
-                raise StopAsyncIteration
-            run = self._run = Run(self._stage, self._source)
-            self._gate = run.gate
-        run.check_outside()
-        try:
-            part = await self._take(run)
-        except BaseException as error:
-            if isinstance(error, GeneratorExit) and error not in run.errors:
-                self._leave_later()  # dropped while it waits: here nothing can be awaited
-            else:
-                await self._leave(error)
-            raise
-        if part.turn and run.is_root and not part.substream:
-            run.bus.handed_out(part)
-        run.hush()
-        return part
-
-    async def _take(self, run: Run) -> Part:
-        gate = run.gate
-        if gate is not None:
-            gate.at_once += 1
-            if gate.at_once >= _AT_ONCE:
-                await asyncio.sleep(0)
-                gate.at_once = 0
-        while (part := run.take()) is None:
-            await run.news()
-            if gate is not None:
-                gate.at_once = 0
-        return part
-
-    async def aclose(self) -> None:
-        """Stop the run. Returns when all its tasks are gone, or after a bound.
-
-        Raises the first error that the consumer has not been told of.
-        """
-        if self._run is not None:
-            self._run.check_outside()
-        await self._leave(None)
-
-    async def _leave(self, error: BaseException | None) -> None:
-        self._closed = True
-        run, self._run, self._gate = self._run, None, None
-        if run is None:
-            return
-        try:
-            await run.close()
-        except BaseException as instead:  # a cancellation, or a warning that was made an error
-            run.tell(instead)
-            raise
-        untold = error is None or isinstance(error, StopAsyncIteration)
-        if untold and run.errors:
-            run.tell(run.errors[0])
-            raise run.errors[0]
-        run.tell(error)
-
-    def _leave_later(self) -> None:
-        self._closed = True
-        run, self._run, self._gate = self._run, None, None
-        if run is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                run.loop.call_soon_threadsafe(_close_later, self._stage, run)
-
-    async def __aenter__(self) -> Stream:
-        return self
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        await self._leave(error)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_run"):  # else it could not be made
-            self._leave_later()
-
-
-_closings: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
-
-
-def _close_later(stage: Stage, run: Run) -> None:
-    left = Stream(stage, None)
-    left._run = run
-    # As one that is dropped: what fails is reported, since nobody is there to raise it to.
-    closing = left._leave(GeneratorExit())
-    task = run.loop.create_task(closing, name="close a stream that was left")
-    _closings.add(task)
-    task.add_done_callback(_closings.discard)

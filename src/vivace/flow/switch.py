@@ -11,7 +11,7 @@ import inspect
 import operator
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from functools import reduce
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -29,6 +29,8 @@ __all__ = ["Predicate", "pass_through", "switch"]
 
 Predicate: TypeAlias = Callable[[Part], object]
 """Tells whether a part is meant for a branch: what it returns is taken as true or false."""
+# One of two kinds, and no overloads: of those, mypy makes Any where a predicate is a lambda.
+_P = TypeVar("_P", PartProcessor, Processor)
 
 
 @part_processor
@@ -37,26 +39,12 @@ def pass_through(part: Part) -> Part:
     return part
 
 
-@overload
 def switch(
-    *branches: tuple[Predicate, PartProcessor],
-    default: PartProcessor | None = None,
+    *branches: tuple[Predicate, _P],
+    default: _P | None = None,
     capacity: int = 16,
     seconds: float = 2.0,
-) -> PartProcessor: ...
-@overload
-def switch(
-    *branches: tuple[Predicate, Processor],
-    default: Processor | None = None,
-    capacity: int = 16,
-    seconds: float = 2.0,
-) -> Processor: ...
-def switch(
-    *branches: tuple[Predicate, Processor],
-    default: Processor | None = None,
-    capacity: int = 16,
-    seconds: float = 2.0,
-) -> Processor:
+) -> _P:
     """Give each part to the first branch whose predicate takes it; yield what all branches yield.
 
     default: gets what no predicate takes. Without it, such a part is a StageError. Signals that no
@@ -91,9 +79,10 @@ def switch(
     Channel[Part](capacity)  # raises if it lets nothing in
     predicates = [predicate for predicate, _ in pairs]
     functions = [_as_part_processor(processor) for _, processor in pairs]
+    made: Any = _Switch(predicates, [it for _, it in pairs], _Bounds(capacity, seconds))
     if None not in functions:
-        return _PartSwitch(predicates, functions)  # type: ignore[arg-type]
-    return _Switch(predicates, [it for _, it in pairs], _Bounds(capacity, seconds))
+        made = _PartSwitch(predicates, functions)  # type: ignore[arg-type]
+    return made  # type: ignore[no-any-return]
 
 
 def _check(branch: object) -> None:

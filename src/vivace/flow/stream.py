@@ -1,0 +1,122 @@
+"""A stream: the parts that come out of a processor, and the consumer's hand on the run.
+
+This file owns what a consumer may do: take parts, leave early, or drop the stream half-way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from vivace.flow.hop import Taker
+from vivace.flow.run import AT_ONCE, Run, Stage
+from vivace.flow.streams import Source
+from vivace.part import Part
+
+__all__ = ["Stream"]
+
+
+class Stream(Taker):
+    """The parts that come out of a processor. Made by calling one; begins with the first part.
+
+    Leaving early, by `break`, an error or cancellation, stops every task of the run and closes its
+    source. `async with` makes that moment explicit; so does `aclose`.
+
+    An error is raised once, as itself. Whatever else fails, then or while the run is closed, is
+    noted on it.
+    """
+
+    def __init__(self, stage: Stage, source: Source) -> None:
+        self._stage = stage
+        self._source = source
+        self._run: Run | None = None
+        self._closed = False
+
+    async def _anext(self) -> Part:
+        run = self._run
+        if run is None:
+            if self._closed:
+                raise StopAsyncIteration
+            run = self._run = Run(self._stage, self._source)
+            self._gate = run.gate
+        run.check_outside()
+        try:
+            part = await self._take(run)
+        except BaseException as error:
+            if isinstance(error, GeneratorExit) and error not in run.errors:
+                self._leave_later()  # dropped while it waits: here nothing can be awaited
+            else:
+                await self._leave(error)
+            raise
+        if part.turn and run.is_root and not part.substream:
+            run.bus.handed_out(part)
+        run.hush()
+        return part
+
+    async def _take(self, run: Run) -> Part:
+        gate = run.gate
+        if gate is not None:
+            gate.at_once += 1
+            if gate.at_once >= AT_ONCE:
+                await asyncio.sleep(0)
+                gate.at_once = 0
+        while (part := run.take()) is None:
+            await run.news()
+            if gate is not None:
+                gate.at_once = 0
+        return part
+
+    async def aclose(self) -> None:
+        """Stop the run. Returns when all its tasks are gone, or after a bound.
+
+        Raises the first error that the consumer has not been told of.
+        """
+        if self._run is not None:
+            self._run.check_outside()
+        await self._leave(None)
+
+    async def _leave(self, error: BaseException | None) -> None:
+        self._closed = True
+        run, self._run, self._gate = self._run, None, None
+        if run is None:
+            return
+        try:
+            await run.close()
+        except BaseException as instead:  # a cancellation, or a warning that was made an error
+            run.tell(instead)
+            raise
+        untold = error is None or isinstance(error, StopAsyncIteration)
+        if untold and run.errors:
+            run.tell(run.errors[0])
+            raise run.errors[0]
+        run.tell(error)
+
+    def _leave_later(self) -> None:
+        self._closed = True
+        run, self._run, self._gate = self._run, None, None
+        if run is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                run.loop.call_soon_threadsafe(_close_later, self._stage, run)
+
+    async def __aenter__(self) -> Stream:
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        await self._leave(error)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_run"):  # else it could not be made
+            self._leave_later()
+
+
+_closings: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
+
+
+def _close_later(stage: Stage, run: Run) -> None:
+    left = Stream(stage, None)
+    left._run = run
+    # As one that is dropped: what fails is reported, since nobody is there to raise it to.
+    closing = left._leave(GeneratorExit())
+    task = run.loop.create_task(closing, name="close a stream that was left")
+    _closings.add(task)
+    task.add_done_callback(_closings.discard)
