@@ -256,7 +256,7 @@ def test_wrong_options_are_refused() -> None:
     with pytest.raises(StageError, match="is async, and a predicate answers at once"):
         switch((answers_later, copy))
     with pytest.raises(StageError, match="default='x' is no processor"):
-        switch((anything, copy), default="x")  # type: ignore[call-overload]
+        switch((anything, copy), default="x")  # type: ignore[type-var]
     with pytest.raises(FlowError, match="a channel for 0 items can pass nothing"):
         switch((anything, copy), capacity=0)
 
