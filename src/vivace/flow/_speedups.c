@@ -1074,9 +1074,13 @@ setup(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "O!OOO:setup", &PyType_Type, &part, &of, &lane, &note)) {
         return NULL;
     }
-    if ((substream_at = slot_of(part, "substream")) < 0 || (turn_at = slot_of(part, "turn")) < 0) {
+    Py_ssize_t substream = slot_of(part, "substream");
+    Py_ssize_t turn = substream < 0 ? -1 : slot_of(part, "turn");
+    if (turn < 0) {
         return NULL;
     }
+    substream_at = substream;
+    turn_at = turn;
     Py_XSETREF(part_type, (PyTypeObject *)Py_NewRef(part));
     Py_XSETREF(part_of, Py_NewRef(of));
     Py_XSETREF(is_side_lane, Py_NewRef(lane));

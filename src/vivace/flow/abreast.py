@@ -173,7 +173,7 @@ class _Abreast:
         """Cancel what is under way. What has failed besides is told."""
         self._stopped = True
         for eager in (self._reader, *(worker.eager for worker in self._workers)):
-            eager.task.cancel()
+            eager.cancel()
         errors = [slot.error for group in self._groups for slot in group.slots]
         self._tell(*errors, self._error)
 

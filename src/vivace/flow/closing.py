@@ -68,6 +68,7 @@ def _close_what_rests(run: Run) -> asyncio.Task[None] | None:
                 eager.task.set_name(f"closing {path}")
                 run.scope.tasks.discard(eager.task)  # it is not to be cancelled with the others
                 return eager.task
+    run.eager.cancel()  # also if a stage has done so, which is felt only where it waits
     return None
 
 

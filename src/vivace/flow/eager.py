@@ -102,6 +102,11 @@ class Eager:
         elif self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
+    def cancel(self) -> None:
+        """End the task, and cancel what it is at unless somebody has: cleanup is not cut short."""
+        if not self.waits or not self.task.cancelling():
+            self.task.cancel()
+
     async def _work(self, cancelled: bool) -> None:
         pause: Awaitable[Any] = _pause()
         while True:
@@ -126,7 +131,7 @@ class Eager:
         try:
             await pause
             while self._begun is None:
-                self._idle = _Rest(self.task)
+                self._idle = _Rest(loop=self._loop)
                 await self._idle
         except asyncio.CancelledError:
             if self._begun is None:
@@ -141,16 +146,16 @@ class Eager:
 
 
 class _Rest(asyncio.Future[None]):
-    """What `task` waits for while it has nothing to do.
+    """What a task waits for while it has nothing to do.
 
     A stage may hold a time limit or a task group while it rests between two parts, and they cancel
     its task there as well. It then feels it where it waits next, as a task does that is cancelled
     while it runs. Whoever else cancels the task ends it.
     """
 
-    def __init__(self, task: asyncio.Task[Any]) -> None:
-        super().__init__(loop=task.get_loop())
-        self._task = task
+    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._task = asyncio.current_task()
 
     def cancel(self, msg: Any = None) -> bool:
         if self._loop.is_running() and asyncio.current_task() in (None, self._task):

@@ -163,10 +163,8 @@ class Run:
         run = _current.get()
         while run is not None:
             if run is self:
-                raise StageError(
-                    f"a stage of {self.name} reads or closes the stream that it is part of; it "
-                    "reads what `call` was given, and ends by returning"
-                )
+                what = f"a stage of {self.name} reads or closes the stream that it is part of"
+                raise StageError(f"{what}; it reads what `call` was given, and ends by returning")
             run = run._parent
 
     def take(self) -> Part | None:
@@ -273,21 +271,28 @@ class Run:
         self._part = None
         return 1
 
-    async def close(self) -> None:
+    async def close(self, error: BaseException | None) -> None:
         """Stop all tasks and close all stages, the last one first, within a bound.
 
-        What they raise meanwhile is added to `errors`.
+        error: what the consumer leaves with. If it is none, the first of the run's own is raised.
         """
         self.closing = True
         self._end()
         try:
             await close_all(self)
+        except BaseException as instead:  # a cancellation, or a warning that was made an error
+            self._tell(instead)
+            raise
         finally:
             if self.watch:
                 self.watch.end(self.errors[0] if self.errors else None)
+        if (error is None or isinstance(error, StopAsyncIteration)) and self.errors:
+            self._tell(self.errors[0])
+            raise self.errors[0]
+        self._tell(error)
 
-    def tell(self, error: BaseException | None) -> None:
-        """Tell what failed besides `error`, with which the consumer leaves."""
+    def _tell(self, error: BaseException | None) -> None:
+        """Tell what failed besides `error`, which the consumer gets."""
         self._over = True
         others = [it for it in self.errors if it is not error]
         if isinstance(error, Exception):
@@ -297,6 +302,9 @@ class Run:
             self._report(other)
 
     def _report(self, error: BaseException) -> None:
+        if self._parent is not None and self._parent.closing:
+            self._parent.fail(error)
+            return
         message = f"{self.name} failed while it was closed"
         self.loop.call_exception_handler({"message": message, "exception": error})
 

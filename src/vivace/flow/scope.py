@@ -134,10 +134,10 @@ def where(task: asyncio.Task[Any]) -> str:
 
 
 def _awaited_by(awaiting: Any) -> Any:
+    if getattr(awaiting, "gi_code", None) is go_on.__code__:
+        return awaiting.gi_yieldfrom or awaiting.gi_frame.f_locals["steps"]
     for name in ("cr_await", "ag_await", "gi_yieldfrom"):
         if hasattr(awaiting, name):
-            inner = getattr(awaiting, name)
-            begun = inner is None and getattr(awaiting, "gi_code", None) is go_on.__code__
-            return awaiting.gi_frame.f_locals["steps"] if begun else inner
+            return getattr(awaiting, name)
     # What `anext` returns tells nobody which generator it steps, except the garbage collector.
     return next((it for it in gc.get_referents(awaiting) if hasattr(it, "ag_await")), None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import cast
 
 from vivace.flow.hop import Taker
 from vivace.flow.run import AT_ONCE, Run, Stage
@@ -55,15 +56,15 @@ class Stream(Taker):
 
     async def _take(self, run: Run) -> Part:
         gate = run.gate
-        if gate is not None:
-            gate.at_once += 1
-            if gate.at_once >= AT_ONCE:
-                await asyncio.sleep(0)
-                gate.at_once = 0
+        if gate is None:  # it could not be opened, and what there is to take is there
+            return cast("Part", run.take())
+        gate.at_once += 1
+        if gate.at_once >= AT_ONCE:
+            await asyncio.sleep(0)
+            gate.at_once = 0
         while (part := run.take()) is None:
             await run.news()
-            if gate is not None:
-                gate.at_once = 0
+            gate.at_once = 0
         return part
 
     async def aclose(self) -> None:
@@ -76,27 +77,18 @@ class Stream(Taker):
         await self._leave(None)
 
     async def _leave(self, error: BaseException | None) -> None:
-        self._closed = True
-        run, self._run, self._gate = self._run, None, None
-        if run is None:
-            return
-        try:
-            await run.close()
-        except BaseException as instead:  # a cancellation, or a warning that was made an error
-            run.tell(instead)
-            raise
-        untold = error is None or isinstance(error, StopAsyncIteration)
-        if untold and run.errors:
-            run.tell(run.errors[0])
-            raise run.errors[0]
-        run.tell(error)
+        if (run := self._let_go()) is not None:
+            await run.close(error)
 
     def _leave_later(self) -> None:
+        if (run := self._let_go()) is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                run.loop.call_soon_threadsafe(_close_later, run)
+
+    def _let_go(self) -> Run | None:
         self._closed = True
         run, self._run, self._gate = self._run, None, None
-        if run is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                run.loop.call_soon_threadsafe(_close_later, self._stage, run)
+        return run
 
     async def __aenter__(self) -> Stream:
         return self
@@ -112,11 +104,8 @@ class Stream(Taker):
 _closings: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
 
 
-def _close_later(stage: Stage, run: Run) -> None:
-    left = Stream(stage, None)
-    left._run = run
-    # As one that is dropped: what fails is reported, since nobody is there to raise it to.
-    closing = left._leave(GeneratorExit())
+def _close_later(run: Run) -> None:
+    closing = run.close(GeneratorExit())  # so that what fails is reported: nobody is there to raise
     task = run.loop.create_task(closing, name="close a stream that was left")
     _closings.add(task)
     task.add_done_callback(_closings.discard)
