@@ -56,6 +56,8 @@ from vivace import (
     concat,
     drive,
     filter_parts,
+    from_genai_part,
+    from_genai_processor,
     map_parts,
     merge,
     microphone,
@@ -70,6 +72,8 @@ from vivace import (
     source,
     split,
     switch,
+    to_genai_part,
+    to_genai_processor,
     trace,
     window,
     write_wav,
@@ -460,3 +464,10 @@ def a_typo_is_found() -> None:
     _ = vivace.Proccessor  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
     _ = vivace.models.Sirelo  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
     _ = vivace.testing.Deadlok  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
+
+
+def beside_another_package(theirs: Any) -> None:
+    assert_type(from_genai_part(theirs), Part)
+    assert_type(from_genai_processor(theirs), Processor)
+    to_genai_part(Part("a"))
+    to_genai_processor(from_genai_processor(theirs))
