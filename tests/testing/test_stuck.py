@@ -642,6 +642,27 @@ def test_a_spinning_task_that_cannot_be_cancelled_is_given_up(
 
 
 @pytest.mark.usefixtures("few_rounds")
+@pytest.mark.parametrize("rounds", range(990, 1010))
+def test_a_run_that_ends_just_then_has_ended(rounds: int) -> None:
+    """A livelock is no trap for who is done: the run ends, or is told as livelock, and cleanly."""
+
+    async def main() -> None:
+        spins = asyncio.create_task(spin())
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        spins.cancel()
+
+    with contextlib.suppress(Livelock):
+        run_virtual(main)
+        assert rounds < 1000
+    with virtual_loop() as loop:
+        with contextlib.suppress(Livelock):
+            loop.run_until_complete(main())
+        loop.run_until_complete(asyncio.sleep(3))
+        assert loop.time() == 3.0
+
+
+@pytest.mark.usefixtures("few_rounds")
 async def test_rounds_are_counted_from_the_last_time_that_time_moved() -> None:
     """Work that takes no time may go on for ever, if time moves between."""
     for _ in range(20):

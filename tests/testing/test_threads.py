@@ -177,9 +177,9 @@ def test_without_threads_there_is_no_note() -> None:
 def test_whoever_polls_a_thread_is_no_livelock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop may spin while a call is out: the thread may be what it waits for."""
     monkeypatch.setattr(virtual, "SPIN_ROUNDS", 100)
-    release = threading.Event()
 
     async def main() -> int:
+        release = threading.Event()
         work = asyncio.get_running_loop().run_in_executor(None, release.wait)
         rounds = 0
         while not work.done():
@@ -189,7 +189,8 @@ def test_whoever_polls_a_thread_is_no_livelock(monkeypatch: pytest.MonkeyPatch) 
                 release.set()
         return rounds
 
-    assert run_virtual(main) >= 1000
+    for _ in range(20):  # the thread may return in any round
+        assert run_virtual(main) >= 1000
 
 
 def test_a_lost_thread_that_is_polled_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,9 +182,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _watch(self) -> None:
         """Note who is about to run; give up when it is enough."""
-        for handle in self._ready:
+        ready = tuple(self._ready)  # to which threads may append meanwhile
+        for handle in ready:
             self._spinning[stepped(handle) or name_callback(handle)] = None
-        if self._rounds < SPIN_ROUNDS:
+        if self._rounds < SPIN_ROUNDS or any(map(_ends_the_run, ready)):
             return
         spinning, self._spinning = self._spinning, {}
         self._rounds = 0
@@ -254,7 +255,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _returned(self, call: Future[Any]) -> None:
         with contextlib.suppress(RuntimeError):  # nobody waits any more: the loop is closed
-            self.call_soon_threadsafe(self.threads.back, call)
+            self.call_soon_threadsafe(self._is_back, call)
+
+    def _is_back(self, call: Future[Any]) -> None:
+        self.threads.back(call)
+        self._rounds = 0  # what came back is worth as much as time that moves
 
     async def shutdown_default_executor(self, *args: Any, **options: Any) -> None:
         """As asyncio's, once all calls are back; at once if one was given up."""
@@ -356,6 +361,12 @@ class Task(asyncio.Task[T]):
 
     def __hash__(self) -> int:
         return self._number
+
+
+def _ends_the_run(handle: asyncio.Handle) -> bool:
+    """True for the callback by which `run_until_complete` stops the loop."""
+    # Were it left in the queue, it would stop the next run: asyncio's own, and private.
+    return name_callback(handle).startswith("_run_until_complete_cb ")
 
 
 def _not_virtual(what: str) -> NotVirtual:
