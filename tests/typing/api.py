@@ -295,6 +295,15 @@ def failures(agent: Processor) -> None:
     agent.timeout(1.0)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
+def among_others(theirs: Any, part: Part) -> None:
+    assert_type(from_genai_processor(theirs) + louder, Processor)
+    assert_type(from_genai_part(theirs), Part)
+    to_genai_processor(louder)
+    to_genai_part(part)
+    to_genai_processor("louder")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    to_genai_part("text")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
 # -- running
 
 
