@@ -44,7 +44,7 @@ class anew:  # noqa: N801 - reads as a word
         for name in self._names():
             del sys.modules[name]
         sys.modules.update(self._kept)
-        parent, _, name = self._package.rpartition(".")
+        parent, _, name = self._package.rpartition(".")  # type: ignore[assignment]
         setattr(sys.modules[parent], name, self._kept[self._package])
 
 

@@ -183,6 +183,7 @@ async def test_functions_that_wait_each_have_parts_of_their_own() -> None:
     assert log == list(range(8 + 1))  # eight in hand, and one that was read with the last of them
     await parts.aclose()
     await asyncio.wait([task])
+    assert task.cancelled() or task.exception() is not None
 
 
 @pytest.mark.virtual(seeds=20)
@@ -551,6 +552,7 @@ async def left_by_cancelling(parts: Any) -> None:
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
+    assert task.cancelled() or task.exception() is not None
     assert task.cancelled()
 
 

@@ -272,7 +272,7 @@ async def test_an_error_of_a_stage_comes_first() -> None:
     async def breaks(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         async for _ in stream:
             raise ValueError("broken")
-            yield Part("never")
+            yield Part("never")  # type: ignore[unreachable]
 
     @processor
     async def breaks_too(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
@@ -450,7 +450,7 @@ async def test_an_error_is_not_lost_if_its_consumer_is_cancelled_while_it_closes
     async def breaks(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         async for _ in stream:
             raise ValueError("broken")
-            yield Part("never")
+            yield Part("never")  # type: ignore[unreachable]
 
     async def consume() -> None:
         async for _ in (tidies("a", log, 0.5) + breaks)(numbers(log)):
@@ -645,7 +645,7 @@ async def test_a_stage_that_exits_is_told_at_once() -> None:
     async def exits(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         async for _ in stream:
             raise GeneratorExit("by hand")
-            yield Part("never")
+            yield Part("never")  # type: ignore[unreachable]
 
     parts = (tidies("a", log, 0.25) + exits)(numbers(log))
     with pytest.raises(GeneratorExit, match="by hand"):
@@ -779,7 +779,7 @@ def test_a_circle_of_contexts_does_no_harm() -> None:
     second.__context__ = error
     other.__context__ = other
     attach(error, [other])
-    assert second.__context__ is other
+    assert second.__context__ is other  # type: ignore[comparison-overlap]
 
 
 def test_what_lets_nobody_set_anything_carries_it_too() -> None:
@@ -806,7 +806,7 @@ async def test_a_cancellation_from_inside_says_where() -> None:
     async def cancels(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         async for _ in stream:
             raise asyncio.CancelledError("here")
-            yield Part("never")
+            yield Part("never")  # type: ignore[unreachable]
 
     with pytest.raises(FlowError, match="cancelled from inside") as caught:
         await anext(cancels("a"))

@@ -164,7 +164,7 @@ async def test_work_that_waits_goes_on_in_the_task() -> None:
     assert it.eager.waits
     await asyncio.sleep(1.0)
     assert not it.eager.waits
-    assert it.came == [(0.75, "done")]
+    assert it.came == [(0.75, "done")]  # type: ignore[unreachable]
     assert seen == [(it.eager.task, name) for name in ("nobody", "changed", "changed")]
     assert NAME.get() == "nobody"
     await it.stop()
@@ -591,7 +591,7 @@ def test_a_loop_whose_tasks_begin_at_once_will_do() -> None:
     """A task factory that runs tasks as they are made changes nothing."""
 
     async def main() -> None:
-        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
         it = Worker()
         assert it.begin(answer()) == 42
         assert it.begin(answer(0.25)) is WAITS

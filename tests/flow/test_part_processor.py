@@ -457,7 +457,7 @@ async def test_neighbours_become_one_loop() -> None:
     agent = adds("1") + adds("2") + twice + upper + adds("3") + nothing + opened(names)
     assert await texts(agent, ["a"]) == []
     loops = ["agent[2].twice", "agent[3].upper", "agent[5].nothing"]
-    assert names == ["source", *loops, "agent[6].look"]
+    assert names == [*loops, "agent[6].look"]
 
 
 async def test_a_chain_of_functions_is_a_part_processor() -> None:
@@ -698,7 +698,7 @@ async def test_side_by_side_within_a_loop() -> None:
     names: list[str] = []
     agent = adds("1") + adds("2") // adds("3") + twice + opened(names)
     assert await texts(agent, ["a"]) == ["a12", "a12", "a13", "a13"]
-    assert names == ["source", "agent[2].twice", "agent[3].look"]
+    assert names == ["agent[2].twice", "agent[3].look"]
 
 
 def test_what_takes_no_parts_one_by_one_cannot_stand_side_by_side() -> None:

@@ -43,6 +43,7 @@ def generator(world: World, name: str, does: tuple[str, int, float]) -> Any:
     """A stage that does one odd thing at its `at`-th part."""
     what, at, seconds = does
 
+    # type: ignore[untyped-decorator]
     @world.flow.processor.processor
     async def stage(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         count = 0
@@ -188,7 +189,7 @@ functions = st.tuples(
 )
 
 
-def nested(world: World, name: str, inner: list[Any]) -> Any:
+def nested(world: World, name: str, inner: list[Any]) -> Any:  # type: ignore[untyped-decorator]
     @world.flow.processor.processor
     async def stage(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         async with chain_of(world, inner, f"{name}.").run(stream) as parts:
