@@ -416,6 +416,7 @@ async def test_what_failed_out_of_turn_is_told_when_the_consumer_leaves() -> Non
         await parts.aclose()
     assert caught.value is early
     assert log[-1] == "closed"
+    assert isinstance(waiting.exception(), StopAsyncIteration)
 
     parts = cleans_up_with(late)(numbers(log, every_s=0.0625))
     waiting = asyncio.create_task(anext(parts))
@@ -449,6 +450,7 @@ async def test_the_stream_may_fail_as_it_is_left() -> None:
     with pytest.raises(OSError, match="late"):
         await parts.aclose()
     await asyncio.wait([waiting])
+    assert isinstance(waiting.exception(), StopAsyncIteration)
 
 
 async def test_a_stage_behind_may_handle_an_error() -> None:
@@ -619,6 +621,7 @@ async def test_a_call_that_will_not_stop_is_left_behind() -> None:
         assert text.startswith(f"stubborn works ({number}) was cancelled and did not stop within")
         assert "left behind at test_a_call_that_will_not_stop" in text
     assert now() <= 3.0
+    assert isinstance(waiting.exception(), StopAsyncIteration)
     assert log[-1] == "closed"
     release.set()
     await asyncio.sleep(1.0)

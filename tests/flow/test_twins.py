@@ -43,8 +43,7 @@ def generator(world: World, name: str, does: tuple[str, int, float]) -> Any:
     """A stage that does one odd thing at its `at`-th part."""
     what, at, seconds = does
 
-    # type: ignore[untyped-decorator]
-    @world.flow.processor.processor
+    @world.flow.processor.processor  # type: ignore[untyped-decorator]
     async def stage(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         count = 0
         try:
@@ -189,8 +188,8 @@ functions = st.tuples(
 )
 
 
-def nested(world: World, name: str, inner: list[Any]) -> Any:  # type: ignore[untyped-decorator]
-    @world.flow.processor.processor
+def nested(world: World, name: str, inner: list[Any]) -> Any:
+    @world.flow.processor.processor  # type: ignore[untyped-decorator]
     async def stage(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         async with chain_of(world, inner, f"{name}.").run(stream) as parts:
             async for part in parts:
