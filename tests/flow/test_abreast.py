@@ -416,6 +416,7 @@ async def test_what_failed_out_of_turn_is_told_when_the_consumer_leaves() -> Non
         await parts.aclose()
     assert caught.value is early
     assert log[-1] == "closed"
+    await asyncio.wait([waiting])
     assert isinstance(waiting.exception(), StopAsyncIteration)
 
     parts = cleans_up_with(late)(numbers(log, every_s=0.0625))
