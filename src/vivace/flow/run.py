@@ -233,7 +233,7 @@ class Run:
         return not self.closing
 
     def _raise(self) -> None:
-        if self.errors and not self._told:
+        if self.errors and not self._told and not self.closing:  # else whoever closes gets it
             self._told = True
             raise self.errors[0]
         raise StopAsyncIteration

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing
-from typing import Any, cast
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 from vivace.errors import ModelError, ModelUnreachable
 from vivace.flow.processor import Processor
@@ -79,6 +80,7 @@ class Gemini(Processor):
         # Made once and here: loading the certificates takes 30 ms, too long for a running loop.
         self._tls = self._http.create_ssl_context()
         self._clients = PerLoop(self._client, self._close)
+        self._calls: dict[asyncio.Task[Any] | None, list[Any]] = {}
 
     async def aclose(self) -> None:
         """Close the connections of this loop now, rather than when the loop ends."""
@@ -91,8 +93,7 @@ class Gemini(Processor):
             yield skipped_note(self._model, talk.skipped)
         finished = begun = False
         try:
-            reply = await self._open(talk)
-            async with aclosing(reply):
+            async with self._reply(talk) as reply:
                 async for chunk in reply:
                     begun = True
                     finished = finished or self._is_last(chunk)
@@ -105,12 +106,41 @@ class Gemini(Processor):
         if not finished:
             raise broke_off(self._model)
 
-    async def _open(self, talk: Conversation) -> AsyncGenerator[Any, None]:
+    @asynccontextmanager
+    async def _reply(self, talk: Conversation) -> AsyncIterator[AsyncIterator[Any]]:
+        """The chunks of the reply. Leaving it hangs up."""
         client, _ = await self._clients.get()
         reply = await client.aio.models.generate_content_stream(
             model=self._model, contents=self._contents(talk), config=self._config(talk)
         )
-        return cast("AsyncGenerator[Any, None]", reply)
+        calls: list[Any] = []
+        try:
+            async with aclosing(reply), aclosing(self._heard(reply, calls)) as heard:
+                yield heard
+        finally:
+            # The SDK's generators stand in one another, and closing the outer one leaves the
+            # inner ones, and with them the connection, to the garbage collector.
+            for call in calls:
+                await call.aclose()
+
+    async def _heard(
+        self, reply: AsyncIterator[Any], calls: list[Any]
+    ) -> AsyncGenerator[Any, None]:
+        """`reply`; the HTTP responses that it is read from are put in `calls`."""
+        while True:
+            task = asyncio.current_task()
+            self._calls[task] = calls
+            try:
+                chunk = await anext(reply)
+            except StopAsyncIteration:
+                return
+            finally:
+                del self._calls[task]
+            yield chunk
+
+    async def _answered(self, response: Any) -> None:
+        """A server has begun to answer, in the task that waits for it."""
+        self._calls.get(asyncio.current_task(), []).append(response)
 
     def _is_last(self, chunk: Any) -> bool:
         feedback = chunk.prompt_feedback
@@ -131,7 +161,7 @@ class Gemini(Processor):
     def _client(self) -> tuple[Any, Any]:
         http = self._http
         limits = http.Limits(max_connections=MAX_CONNECTIONS)
-        hooks = {"request": [self._limit_time]}
+        hooks = {"request": [self._limit_time], "response": [self._answered]}
         transport = http.AsyncClient(
             verify=self._tls, limits=limits, follow_redirects=True, event_hooks=hooks
         )
