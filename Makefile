@@ -46,8 +46,9 @@ test: $(VENV)/.dev
 	$(BIN)/python tools/types_by_name.py
 	$(BIN)/vivace models pull
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
-	VIVACE_PURE_PYTHON=1 $(BIN)/coverage run -m pytest -q tests/flow
+	$(BIN)/coverage run -m pytest -q -m "not real" -n auto
+	$(BIN)/coverage run -m pytest -q -m real
+	VIVACE_PURE_PYTHON=1 $(BIN)/coverage run -m pytest -q tests/flow -n auto
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/python tools/coverage_by_module.py
 	$(BIN)/pytest -q tests/flow --vivace-seeds $(FLOW_SEEDS) -n auto
