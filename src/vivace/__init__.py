@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from vivace.flow.split import split
     from vivace.flow.stream import Stream
     from vivace.flow.switch import pass_through, switch
-    from vivace.live.conversation import AudioTriggerMode
     from vivace.live.live_model import LiveModelProcessor
+    from vivace.live.reply import AudioTriggerMode
     from vivace.live.rolling_prompt import RollingPrompt
     from vivace.metrics.spans import Spans
     from vivace.metrics.trace import Trace, trace
@@ -168,7 +168,7 @@ _HOMES = {
     "vivace.processors.genai": "from_genai_processor to_genai_processor",
     "vivace.processors.genai_parts": "from_genai_part to_genai_part",
     "vivace.live.live_model": "LiveModelProcessor",
-    "vivace.live.conversation": "AudioTriggerMode",
+    "vivace.live.reply": "AudioTriggerMode",
     "vivace.live.rolling_prompt": "RollingPrompt",
     "vivace.metrics.trace": "trace Trace",
     "vivace.metrics.spans": "Spans",

@@ -15,6 +15,7 @@ from vivace.audio import AudioFormat, check_whole
 from vivace.errors import PartError
 
 __all__ = [
+    "Ask",
     "Audio",
     "Body",
     "Call",
@@ -29,6 +30,7 @@ __all__ = [
     "Reset",
     "Response",
     "Resumed",
+    "Say",
     "Signal",
     "SpeechEnded",
     "SpeechStarted",
@@ -118,20 +120,26 @@ class Signal(msgspec.Struct, frozen=True, gc=False):
     """Something happened. Signals keep their place among the media, except those that overtake."""
 
 
-class SpeechStarted(Signal, frozen=True, tag="speech_started"):
-    """The user began to make a sound like speech, at media time `at` (seconds)."""
+class SpeechStarted(Signal, frozen=True, tag="speech_started", omit_defaults=True):
+    """The user began to make a sound like speech, at media time `at` (seconds).
+
+    probability: how sure the detector is that it is speech, 0 to 1.
+    """
 
     at: float
+    probability: float = 1.0
 
 
 class SpeechEnded(Signal, frozen=True, tag="speech_ended", omit_defaults=True):
     """The user has been silent since media time `at` (seconds).
 
     transcript_follows: a transcriber upstream promises one more text, perhaps empty, for it.
+    turn_follows: a detector upstream will tell whether the turn has ended, by `TurnEnded`.
     """
 
     at: float
     transcript_follows: bool = False
+    turn_follows: bool = False
 
 
 class TurnEnded(Signal, frozen=True, tag="turn_ended"):
@@ -148,6 +156,20 @@ class TurnComplete(Signal, frozen=True, tag="turn_complete", omit_defaults=True)
 
     turn: int
     reason: TurnReason = "done"
+
+
+class Say(Signal, frozen=True, tag="say", omit_defaults=True):
+    """From the program: let the agent say this, as a reply of its own, when nobody speaks.
+
+    protected: nothing that the user does interrupts it, as a notice that the law asks for.
+    """
+
+    text: str
+    protected: bool = False
+
+
+class Ask(Signal, frozen=True, tag="ask"):
+    """From the program: let the model answer again, when nobody speaks, though nothing is new."""
 
 
 class InputEnded(Signal, frozen=True, tag="input_ended"):
@@ -195,7 +217,7 @@ class Played(Signal, frozen=True, tag="played", omit_defaults=True):
 Body: TypeAlias = Union[  # noqa: UP007 - msgspec reads the union at run time
     str, Audio, Image, Data, Call, Response,
     SpeechStarted, SpeechEnded, TurnEnded, TurnComplete, InputEnded,
-    Interrupted, Reset, Held, Resumed, Playing, Played,
+    Interrupted, Reset, Held, Resumed, Playing, Played, Say, Ask,
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Detector frames are 32 ms, so speech from 0.5 s is told at 0.56 s (two frames) a
 """
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -40,20 +41,20 @@ LONG = "one two three four five six seven eight nine ten"
 ALL = "one two three four five six seven eight nine ten eleven twelve"
 
 
-def agent_for(caller: Caller, model: Processor) -> Processor:
+def agent_for(caller: Caller, model: Processor, **manners: Any) -> Processor:
     return (
         DetectSpeech(FakeDetector())
         + Transcribe(FakeTranscriber(caller.texts))
         + DetectTurn(FakeTurnDetector())
-        + LiveModelProcessor(model + Speak(FakeVoice()))
+        + LiveModelProcessor(model + Speak(FakeVoice()), **manners)
         + AudioRateLimiter()
     )
 
 
-async def hold(caller: Caller, model: Processor) -> list[tuple[float, Part]]:
+async def hold(caller: Caller, model: Processor, **manners: Any) -> list[tuple[float, Part]]:
     """A whole conversation: all that came out, with its times."""
     start, seen = now(), []
-    async with agent_for(caller, model).run(caller) as parts:
+    async with agent_for(caller, model, **manners).run(caller) as parts:
         async for part in parts:
             seen.append((round(now() - start, 6), part))
     return seen
@@ -153,10 +154,24 @@ async def test_interrupted_before_the_first_sound_leaves_no_empty_reply() -> Non
 async def test_a_false_interruption_is_answered_again() -> None:
     """A long noise cancels the reply; nothing was said, so the user's question is asked again."""
     caller = Caller([(0.5, 1.5, "hello there"), (3.0, 4.5, "")], 6.0)
-    seen = await hold(caller, Scripted([LONG, "again"]))
+    seen = await hold(caller, Scripted([LONG, "again"]), false_interruption="ask_again")
     assert signals(seen, Interrupted) == [(4.04, Interrupted(1, heard="one two three four"))]
     assert prompts(seen)[1] == ["user: hello there", "model: one two three four"]
     assert words(seen)[-1][1] == "again"
+
+
+async def test_a_reply_that_was_interrupted_for_nothing_goes_on() -> None:
+    """A long noise cancels the reply; nothing was said: it goes on, to the sample."""
+    noise = Caller([(0.5, 1.5, "hello there"), (3.0, 4.5, "")], 9.0)
+    quiet = Caller([(0.5, 1.5, "hello there")], 9.0)
+    seen, undisturbed = await hold(noise, Scripted([LONG])), await hold(quiet, Scripted([LONG]))
+    assert signals(seen, Interrupted) == [(4.04, Interrupted(1, heard="one two three four"))]
+    assert voice(seen) == voice(undisturbed)
+    assert len(prompts(seen)) == 1
+    assert signals(seen, TurnComplete) == [
+        (4.04, TurnComplete(1, "interrupted")),
+        (6.44, TurnComplete(2)),
+    ]
 
 
 async def test_a_pause_after_and_is_no_end() -> None:

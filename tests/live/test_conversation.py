@@ -6,21 +6,18 @@
 
 import tracemalloc
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivace.audio import AudioFormat
-from vivace.live.conversation import (
-    AudioTriggerMode,
-    Conversation,
-    FirstToken,
-    StartReply,
-    has_words,
-)
+from vivace.live.answering import Manners
+from vivace.live.conversation import Conversation
+from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply, MakeReply, PromptEnded
 from vivace.machines.floor import FloorRules
-from vivace.machines.machine import Announce, Cancel, Item, Job, JobDone, JobFailed, Output
+from vivace.machines.machine import Announce, Cancel, Item, Job, JobDone, JobFailed, Output, Tell
 from vivace.machines.pacing import Pacer
 from vivace.machines.playout import Ledger
 from vivace.machines.window import Window
@@ -50,7 +47,7 @@ def started(at: float) -> Part:
 
 
 def ended(at: float) -> Part:
-    return Part(SpeechEnded(at, transcript_follows=True), at=at)
+    return Part(SpeechEnded(at, transcript_follows=True, turn_follows=True), at=at)
 
 
 def turn_ended(at: float) -> Part:
@@ -74,6 +71,14 @@ def sound(seconds: float, value: int = 1, at: float | None = None) -> Part:
     return Part.audio(bytes([value, 0]) * round(seconds * 16_000), at=at)
 
 
+class Asked(NamedTuple):
+    """A reply that goes out, and the whole prompt that its model was given."""
+
+    turn: int
+    prompt: list[Part]
+    job: GiveReply
+
+
 class Bench:
     """A conversation and its shell. All that comes out is kept, with the time."""
 
@@ -81,22 +86,18 @@ class Bench:
         self,
         trigger: AudioTriggerMode = AudioTriggerMode.FINAL_TRANSCRIPTION,
         *,
-        rules: FloorRules | None = None,
-        answer_within_s: float = 30.0,
         zero: float = 0.0,
+        **manners: Any,
     ) -> None:
         self.window = Window()
         self.ledger = Ledger()
         self.machine = Conversation(
-            self.window,
-            self.ledger,
-            trigger=trigger,
-            rules=rules,
-            answer_within_s=answer_within_s,
-            zero=zero,
+            self.window, self.ledger, Manners(trigger=trigger, **manners), zero=zero
         )
         self.now = 0.0
-        self.replies: list[StartReply] = []
+        self.replies: list[Asked] = []
+        self.reading: dict[MakeReply, list[Part]] = {}  # by replies that are being made
+        self.ended: set[MakeReply] = set()  # those whose prompt is complete
         self.outstanding: list[int] = []
         self.most = 0
         self.cancelled: list[int] = []
@@ -128,11 +129,23 @@ class Bench:
         self.log += outputs
         for output in outputs:
             match output:
-                case StartReply():
-                    self.replies.append(output)
-                    self.outstanding.append(output.turn)
+                case MakeReply(prompt=prompt, ended=is_ended):
+                    self.reading[output] = list(prompt)
+                    self.ended |= {output} if is_ended else set()
+                case Tell(job=MakeReply() as job, item=Part() as part):
+                    assert job not in self.ended, "a prompt that was complete grows"
+                    self.reading[job].append(part)
+                case Tell(job=MakeReply() as job, item=PromptEnded()):
+                    assert job not in self.ended, "a prompt ends once"
+                    self.ended.add(job)
+                case GiveReply(made=made, turn=turn):
+                    assert made in self.ended, "a reply to half a prompt is given out"
+                    self.replies.append(Asked(turn, self.reading[made], output))
+                    self.outstanding.append(turn)
                     self.most = max(self.most, len(self.outstanding))
-                case Cancel(job=StartReply(turn=turn)):
+                case Cancel(job=MakeReply() as job):
+                    del self.reading[job]
+                case Cancel(job=GiveReply(turn=turn)):
                     self.cancelled.append(turn)
                     if turn in self.outstanding:
                         self.outstanding.remove(turn)
@@ -162,7 +175,7 @@ class Bench:
         self.until(now)
         reply = self.replies[-1]
         turn = reply.turn if turn is None else turn
-        self.take(self.machine.feed(JobDone(reply), now))
+        self.take(self.machine.feed(JobDone(reply.job), now))
         if turn in self.outstanding:
             self.outstanding.remove(turn)
         self.deliver(Part(TurnComplete(turn), role="model", turn=turn))
@@ -325,8 +338,8 @@ def test_a_late_end_of_an_old_reply_does_not_end_the_new_one() -> None:
     late = [
         Played(1),
         Playing(1),
-        JobFailed(old, OSError("x")),
-        JobDone(old),
+        JobFailed(old.job, OSError("x")),
+        JobDone(old.job),
         FirstToken(1),
         Played(7),
     ]
@@ -349,11 +362,12 @@ def test_words_interrupt_at_once() -> None:
     bench.feed(3.0, started(3.0))
     assert bench.signals == [Held(1)]
     out = bench.feed(3.25, interim("wait", 3.25))
-    reply = bench.replies[0]
-    assert out[:4] == [
+    job = bench.replies[0].job
+    assert out[:5] == [
         interim("wait", 3.25),
         Announce(Interrupted(1, "It is ten")),
-        Cancel(reply),
+        Cancel(job),
+        Cancel(job.made),
         Part(TurnComplete(1, "interrupted"), role="model", turn=1),
     ]
     assert bench.outstanding == []
@@ -458,7 +472,7 @@ def test_a_long_sound_interrupts() -> None:
 @pytest.mark.parametrize("detected", [True, False])
 def test_a_cancelled_reply_whose_user_says_nothing_is_asked_again(detected: bool) -> None:
     """Nobody waits for ever: at the end of the empty turn, or after five seconds without one."""
-    bench = answering()
+    bench = answering(false_interruption="ask_again")
     bench.feed(3.0, started(3.0))
     bench.feed(5.0, ended(5.0))
     if detected:
@@ -537,7 +551,7 @@ def test_the_floor_moves_on_from_a_stuck_model() -> None:
     bench = answering("")
     out = bench.feed(3.0, final("Sorry, in Paris"), turn_ended(3.0))
     kinds = [type(output) for output in out]
-    assert kinds.index(Cancel) < kinds.index(StartReply)
+    assert kinds.index(Cancel) < kinds.index(GiveReply)
     assert bench.cancelled == [1]
     assert bench.outstanding == [2]
 
@@ -711,7 +725,7 @@ def test_a_failed_reply_ends_its_turn(error: Exception, reason: str) -> None:
     """The failure is told with its reason; what was heard is kept; the conversation goes on."""
     bench = answering("It is")
     bench.outstanding.clear()
-    bench.feed(3.0, JobFailed(bench.replies[0], error))
+    bench.feed(3.0, JobFailed(bench.replies[0].job, error))
     assert bench.told("failed") == [
         {"event": "failed", "what": "reply", "turn": 1, "error": reason}
     ]
@@ -726,7 +740,7 @@ def test_a_reply_that_fails_while_held() -> None:
     bench = answering("")
     bench.feed(1.5, started(1.5))
     bench.outstanding.clear()
-    bench.feed(1.75, JobFailed(bench.replies[0], OSError("gone")))
+    bench.feed(1.75, JobFailed(bench.replies[0].job, OSError("gone")))
     bench.feed(2.0, ended(2.0), final("Are you there?", 2.0), turn_ended(2.0))
     assert bench.prompt() == ["user: What time is it?", "user: Are you there?"]
 
@@ -989,39 +1003,6 @@ def test_reset_in_silence() -> None:
 # -- what has words ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        " ",
-        "…",
-        "Mm-hm.",
-        "mmmm",
-        "HMM",
-        "Uh-huh!",
-        "uhhh",
-        "oh wow",
-        "Yeah yeah.",
-        "Thank you.",
-        "ok",
-        "hhh",
-        "_",
-    ],
-)
-def test_no_words(text: str) -> None:
-    """Sounds of listening want no answer."""
-    assert not has_words(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["Stop", "no", "okay, stop", "um, no", "5", "Nein", "やめて", "ähm nein", "I", "mm, wait"],
-)
-def test_words(text: str) -> None:
-    """All else wants the floor."""
-    assert has_words(text)
-
-
 # -- with a pacer -----------------------------------------------------------------------------
 
 
@@ -1068,7 +1049,7 @@ class Duo(Bench):
         if done:
             self.outstanding.remove(reply.turn)
             self.deliver(Part(TurnComplete(reply.turn), role="model", turn=reply.turn))
-            self.take(self.machine.feed(JobDone(reply), now))
+            self.take(self.machine.feed(JobDone(reply.job), now))
 
     def heard(self, turn: int) -> list[float]:
         """When chunks of a reply were handed out."""
@@ -1129,7 +1110,7 @@ def test_a_reply_that_ends_while_held_does_not_silence_the_next(fails: bool) -> 
     duo.until(1.5)
     if fails:
         duo.outstanding.clear()
-        duo.feed(1.5, JobFailed(duo.replies[0], OSError("gone")))
+        duo.feed(1.5, JobFailed(duo.replies[0].job, OSError("gone")))
     else:
         duo.speak(1.5, "", 0.0)
     duo.feed(2.0, ended(2.0), final("Are you there?", 2.0), turn_ended(2.0))
@@ -1190,7 +1171,7 @@ def test_any_conversation(taken: list[tuple[str, float]]) -> None:
                 # A job that has failed is over before anyone hears of it.
                 failed = bench.replies[-1]
                 bench.outstanding = [t for t in bench.outstanding if t != failed.turn]
-                bench.feed(now, JobFailed(failed, OSError("x")))
+                bench.feed(now, JobFailed(failed.job, OSError("x")))
             case "old":
                 bench.feed(now, Playing(under_way - 1), Played(under_way - 1))
             case "reset":

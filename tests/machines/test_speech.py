@@ -170,14 +170,14 @@ def test_media_time_begins_with_the_first_part(at: float | None, first: float) -
     """Times count from where the first audio says that it is, else from 0."""
     bench = Bench([0.9] * 2)
     parts = [part.derive(at=None if at is None else at) for part in cut(FRAME, [FRAME])]
-    assert signals(bench.feed(*parts, *cut(FRAME, [FRAME]))) == [SpeechStarted(first)]
+    assert signals(bench.feed(*parts, *cut(FRAME, [FRAME]))) == [SpeechStarted(first, 0.9)]
 
 
 def test_media_time_follows_a_gap() -> None:
     """If audio was lost before (a full hop dropped it), times follow what the parts say."""
     bench = Bench([0.0] * 10 + [0.9] * 2)
     lost = [part.derive(at=6.0 + (part.at or 0.0)) for part in cut(FRAME * 2, [FRAME])]
-    assert signals(bench.feed(*cut(FRAME * 10, [FRAME]), *lost)) == [SpeechStarted(6.0)]
+    assert signals(bench.feed(*cut(FRAME * 10, [FRAME]), *lost)) == [SpeechStarted(6.0, 0.9)]
 
 
 def test_an_hour_does_not_drift() -> None:
@@ -436,7 +436,7 @@ def test_a_recording_faster_than_the_detector_is_judged_to_its_end() -> None:
     for part in cut(FRAME * 16, [FRAME]):
         bench.take(bench.machine.feed(part, 0.0))
     bench.finish()
-    assert signals(bench.out) == [SpeechStarted(0.0), SpeechEnded(0.512)]
+    assert signals(bench.out) == [SpeechStarted(0.0, 0.9), SpeechEnded(0.512)]
 
 
 # -- trouble ----------------------------------------------------------------------------------
@@ -467,7 +467,7 @@ def test_a_detector_that_fails_ends_speech() -> None:
         answer = JobDone(job, 0.9) if index < 2 else JobFailed(job, OSError())
         out += machine.feed(answer, 0.0)
     found = signals([output for output in out if isinstance(output, Part)])
-    assert found == [SpeechStarted(0.0), SpeechEnded(0.064)]
+    assert found == [SpeechStarted(0.0, 0.9), SpeechEnded(0.064)]
 
 
 @pytest.mark.parametrize("fmt", [AudioFormat(8_000), AudioFormat(16_000, 2), AudioFormat(width=1)])

@@ -32,10 +32,11 @@ from vivace.machines.machine import (
     JobFailed,
     Machine,
     Output,
+    Tell,
 )
 from vivace.part import Part, Signal, is_side_lane
 
-__all__ = ["Do", "Shell", "drive"]
+__all__ = ["Do", "Shell", "Told", "drive"]
 
 
 class Shell(Protocol):
@@ -59,12 +60,16 @@ class Shell(Protocol):
 Do: TypeAlias = Callable[[Job, Shell], Awaitable[object]]
 """Does a job; what it returns goes to the machine as `JobDone`, what it raises as `JobFailed`."""
 
+Told: TypeAlias = Callable[[Job, object], None]
+"""Gets what the machine tells a job that is under way, or has just been begun; must not wait."""
+
 
 def drive(
     stream: AsyncIterator[Part],
     machine: Machine,
     do: Do | None = None,
     *,
+    told: Told | None = None,
     capacity: int = 16,
     media_s: float = 2.0,
     read_ahead: int | None = None,
@@ -73,6 +78,7 @@ def drive(
     """Run `machine` over `stream`; for use as (the last line of) a processor's `call`.
 
     do: does the machine's jobs, any number at once; the machine decides how many.
+    told: gets what the machine tells its jobs.
     capacity: parts that may wait for whoever reads this stage before time stops for the machine.
     media_s: seconds of audio likewise. read_ahead: parts that may wait before the stream is left
         alone; `capacity` unless given.
@@ -83,7 +89,7 @@ def drive(
     run.own(stream, f"the input of {type(machine).__name__}")
     outbox = Channel[Part](capacity, seconds=media_s, weigh=_seconds)
     limits = _Limits(read_ahead or capacity, read_on)
-    return _drive(stream, _Shell(run, machine, do, outbox, limits))
+    return _drive(stream, _Shell(run, machine, do, told, outbox, limits))
 
 
 class _Limits(msgspec.Struct, frozen=True):
@@ -107,7 +113,13 @@ def _seconds(part: Part) -> float:
 
 class _Shell:
     def __init__(
-        self, run: Run, machine: Machine, do: Do | None, outbox: Channel[Part], limits: _Limits
+        self,
+        run: Run,
+        machine: Machine,
+        do: Do | None,
+        told: Told | None,
+        outbox: Channel[Part],
+        limits: _Limits,
     ) -> None:
         self.bus = run.bus
         self.outbox = outbox
@@ -115,6 +127,7 @@ class _Shell:
         self._machine = machine
         self._name = type(machine).__name__
         self._do = do
+        self._told = told
         self._limits = limits
         self._outputs: deque[Output] = deque()
         self._acting = False
@@ -132,6 +145,7 @@ class _Shell:
         self.bus.register(self.outbox)
         self.bus.subscribe(self.heard)
         self._feeder.append(self._run.start(self._read(stream), f"feed {self._name}"))
+        self._arm()  # a machine may have something to do before anything comes
 
     def stop(self) -> None:
         self._over = True
@@ -229,6 +243,8 @@ class _Shell:
                 self.bus.announce(output.signal, self.heard)
             case Cancel():
                 self._cancel(output.job)
+            case Tell() if self._told is not None:
+                self._told(output.job, output.item)
             case Job():
                 self._begin(output)
             case _:

@@ -1,6 +1,6 @@
 """One live conversation: what all that happens means for the floor, the prompt and the reply.
 
-This file joins the machines: the floor decides, the window remembers, the ledger tells what was
+This file joins the machines: the floor decides, the memory remembers, the ledger tells what was
 heard. Like them it is pure: replies are jobs, and whoever runs it does them.
 """
 
@@ -9,35 +9,32 @@ from __future__ import annotations
 import math
 
 from vivace.errors import PartError
-from vivace.live.backchannel import has_words
-from vivace.live.earshot import Earshot
-from vivace.live.latency import Latency
-from vivace.live.reply import AudioTriggerMode, FirstToken, StartReply, as_told
-from vivace.machines.floor import Act, Event, Floor, FloorRules, State
-from vivace.machines.machine import Announce, Cancel, Item, JobFailed, Machine, Output
+from vivace.live.agenda import Agenda
+from vivace.live.answering import Answering, Manners
+from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply, is_interim
+from vivace.machines.floor import Event, State
+from vivace.machines.interrupt import Overlap
+from vivace.machines.machine import Announce, Item, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
 from vivace.machines.window import Window
 from vivace.part import (
+    Ask,
     Audio,
-    Data,
-    Held,
     Interrupted,
     Part,
     Played,
     Playing,
     Reset,
     Response,
-    Resumed,
+    Say,
     Signal,
     SpeechEnded,
     SpeechStarted,
-    TurnComplete,
     TurnEnded,
     TurnReason,
 )
 
-__all__ = ["AudioTriggerMode", "Conversation", "FirstToken", "StartReply", "has_words"]
-
+__all__ = ["Conversation"]
 
 _ANSWERED_S = 0.5  # "yes" so shortly before the end of a reply was an answer to it
 _DRIFT = 1e-3  # seconds a second: far more than two clocks of quartz ever do
@@ -47,38 +44,23 @@ class Conversation(Machine):
     """The machine of a `LiveModelProcessor`.
 
     window: the prompt. ledger: what was heard. zero: the clock's reading at the start of the run.
-    answer_within_s: a reply of which nothing was heard after so long has failed.
     """
 
     def __init__(
-        self,
-        window: Window,
-        ledger: Ledger,
-        *,
-        trigger: AudioTriggerMode = AudioTriggerMode.FINAL_TRANSCRIPTION,
-        rules: FloorRules | None = None,
-        answer_within_s: float = 30.0,
-        zero: float = 0.0,
+        self, window: Window, ledger: Ledger, manners: Manners | None = None, *, zero: float = 0.0
     ) -> None:
-        self._window = window
-        self._ledger = ledger
-        self._trigger = trigger
-        self._answer_within_s = answer_within_s
-        self._zero = zero
-        self._floor = Floor(rules)
-        self._said: list[Part] = []
+        self._agent = agent = Answering(window, ledger, manners or Manners(), zero)
+        self._manners = agent.manners
+        self._floor, self._overlap = agent.floor, agent.overlap
+        self._memory, self._replies, self._news = agent.memory, agent.replies, agent.news
+        self._agenda = Agenda(self._manners.initiative)
         self._dismissed: list[Part] = []
         self._dismissed_at = -math.inf
-        self._sound = Earshot()
-        self._spoken = False  # there is speech in the sound, not only what was heard before
-        self._owed = False  # the user waits for an answer that nobody is giving
-        self._reply: StartReply | None = None
-        self._asked_at = -math.inf
+        self._speaking = False  # the user is, also where that means nothing to the floor
         self._heard_at = 0.0  # media time up to which the user's audio has come
         self._behind = math.inf  # the clock minus media time
-        self._ended_at = -math.inf  # media time of the newest end of speech
-        self._asked_to = -math.inf  # and of the one before the newest reply was asked for
-        self._latency = Latency()
+        self._idle_since = zero
+        self._finishing = False
 
     # -- the four entrances -------------------------------------------------------------------
 
@@ -93,288 +75,295 @@ class Conversation(Machine):
                 out = self._audio(audio, item.at, now)
             case Part(body=Response()):
                 # What a tool has answered, the model has to make something of.
-                self._owed = True
-                out = self._remember(item, now) + self._ask_if_owed(now)
+                self._agent.owed = True
+                out = self._remember(item, now)
             case Part():
                 out = self._remember(item, now)
             case Signal():
                 out = self._announced(item, now)
             case FirstToken(turn=turn):
                 if turn == self._floor.turn:
-                    self._latency.mark_reply("first_token", now)
+                    self._news.latency.mark_reply("first_token", now)
                 out = []
-            case JobFailed(job=StartReply(turn=turn), error=error):
-                out = self._failed(turn, str(error) or type(error).__name__)
+            case JobFailed(job=GiveReply() as job, error=error):
+                out = self._agent.failed(job, str(error) or type(error).__name__)
             case _:
                 out = []
-        return out + self._floor_news(state, now)
+        return self._settled(state, out, now)
 
     def tick(self, now: float) -> list[Output]:
         state = self._floor.state
         out: list[Output] = []
         event = self._floor.due(now)
-        if event == Event.QUIET and state == State.PAUSE:
+        if self._agent.overlap_due() <= now:
+            out = self._agent.judged(self._overlap.tick(now), now)
+        elif event == Event.QUIET and state == State.PAUSE:
             out = self._turn_ended(now)
         elif event is not None:
-            out = self._happened(event, now)
-        elif now >= self._answer_due():
-            out = self._no_answer(now)
-        return out + self._floor_news(state, now)
+            out = self._agent.happened(event, now)
+        elif now >= self._agent.answer_due():
+            out = self._agent.no_answer(now)
+        elif now >= self._idle_due():
+            out = self._break_silence(now)
+        return self._settled(state, out, now)
 
     def deadline(self) -> float | None:
-        floor, answer = self._floor.deadline(), self._answer_due()
-        due = answer if floor is None else min(floor, answer)
+        floor = self._floor.deadline()
+        due = min(
+            math.inf if floor is None else floor,
+            self._agent.overlap_due(),
+            self._agent.answer_due(),
+            self._idle_due(),
+            -math.inf if self._wanted() else math.inf,
+        )
         return None if due == math.inf else due
 
     def finish(self, now: float) -> list[Output]:
         """The user's side is over: what was said is answered, and nothing else."""
         state = self._floor.state
         out: list[Output] = []
+        self._finishing = True
         if state in (State.USER, State.OVERLAP):
-            out = self._happened(Event.SPEECH_ENDED, now)
-        if self._said or self._owed or self._floor.state in (State.PAUSE, State.VERDICT):
+            out = self._agent.happened(Event.SPEECH_ENDED, now)
+        if (
+            self._memory.said
+            or self._agent.owed
+            or self._floor.state in (State.PAUSE, State.VERDICT)
+        ):
             out += self._turn_ended(now)
-        return out + self._floor_news(state, now)
+        return self._settled(state, out, now)
 
     def done(self) -> bool:
-        return self._floor.state == State.IDLE
+        return self._floor.state == State.IDLE and not self._wanted()
+
+    def _settled(self, before: State, out: list[Output], now: float) -> list[Output]:
+        """`out`, and what becomes possible now that it is as it is."""
+        if self._floor.state == State.IDLE:
+            if before != State.IDLE:
+                self._idle_since = now
+            if self._wanted():
+                self._agent.wish = None if self._agent.owed else self._agenda.next()
+                out += self._agent.happened(Event.ASKED, now)
+            elif self._finishing:
+                out += [*self._replies.stop_reading(), *self._replies.drop_back()]
+        state = self._floor.state
+        if state != before:
+            out.append(self._news.tell("floor", now, floor=state.value, turn=self._floor.turn))
+        return out
+
+    def _wanted(self) -> bool:
+        """True if somebody waits for a reply that may begin now."""
+        return self._floor.state == State.IDLE and (self._agent.owed or bool(self._agenda))
 
     # -- what comes in ------------------------------------------------------------------------
 
     def _signal(self, part: Part, now: float) -> list[Output]:
         match part.body:
-            case SpeechStarted(at=at):
+            case SpeechStarted(at=at, probability=probability):
                 if not self._listening():
-                    self._sound.began(self._heard_at - at)
-                self._spoken = True
-                return [part, *self._happened(Event.SPEECH_STARTED, now)]
-            case SpeechEnded(at=at):
-                self._ended_at = at
-                self._latency.speech_ended(min(now, at + self._behind))
-                return [part, *self._happened(Event.SPEECH_ENDED, now)]
+                    self._memory.sound.began(self._heard_at - at)
+                return [part, *self._speech_started(probability, now)]
+            case SpeechEnded(at=at) as ended:
+                self._agent.ended_at = at
+                self._news.latency.speech_ended(min(now, at + self._behind))
+                return [part, *self._speech_ended(ended, now)]
             case TurnEnded():
-                self._latency.mark("decision", now)
                 return [part, *self._turn_ended(now)]
+            case Say() | Ask() as wish:
+                refused = self._agenda.add(wish)
+                return [self._news.failed("wish", refused, now)] if refused else []
             case Reset() as signal:
                 return [Announce(signal), *self._reset(now)]
             case Interrupted(turn=turn) as signal:
-                return [Announce(signal), *self._voided(turn, now)]
+                return [Announce(signal), *self._agent.voided(turn, now)]
             case _:
                 return [part]
 
+    def _speech_started(self, probability: float, now: float) -> list[Output]:
+        self._speaking = self._memory.spoken = True
+        self._agenda.user_was_heard()
+        if self._agent.protected():
+            return []
+        out = self._replies.stop_reading() if self._replies.guessing else []
+        replying = self._floor.replying
+        out += self._agent.happened(Event.SPEECH_STARTED, now)
+        if replying:
+            return out + self._agent.judged(self._overlap.began(now, probability), now)
+        return out + self._replies.read_ahead()
+
+    def _speech_ended(self, ended: SpeechEnded, now: float) -> list[Output]:
+        self._speaking = False
+        if self._agent.protected():
+            return []
+        out = self._agent.happened(Event.SPEECH_ENDED, now)
+        if self._floor.replying:
+            out += self._agent.judged(self._overlap.ended(now), now)
+        if ended.turn_follows:
+            return out if ended.transcript_follows else out + self._guess(None)
+        return out + self._ended_by_itself(now)
+
+    def _ended_by_itself(self, now: float) -> list[Output]:
+        """Nobody detects ends of turns: the turn ends with what the model is triggered by."""
+        if self._floor.state not in (State.PAUSE, State.VERDICT):
+            return []
+        if self._manners.trigger == AudioTriggerMode.END_OF_SPEECH or self._memory.said:
+            return self._turn_ended(now)
+        return []
+
     def _text(self, part: Part, now: float) -> list[Output]:
-        if part.metadata.get("interim"):
-            self._latency.mark("transcript", now)
+        out: list[Output] = [part]
+        if is_interim(part):
+            self._news.latency.mark("transcript", now)
         elif part.text.strip():
-            self._said.append(part)
+            self._memory.said.append(part)
+            self._agenda.user_was_heard()
             if part.at is None and self._floor.state == State.IDLE:  # typed: a turn of its own
                 self._floor.feed(Event.SPEECH_STARTED, now)
                 self._floor.feed(Event.SPEECH_ENDED, now)
         # A text of what was said before the reply was asked for comes late, and says nothing new.
-        new = part.at is None or part.at > self._asked_to
-        if self._floor.replying and new and has_words(part.text):
-            return [part, *self._happened(Event.WORDS, now)]
-        return [part]
+        new = part.at is None or part.at > self._agent.asked_to
+        if new and self._floor.replying and not self._agent.protected():
+            out += self._agent.judged(self._overlap.understood(part.text, now), now, for_words=True)
+        elif self._replies.may_come_back and new and not self._overlap.policy.forgets(part.text):
+            # It was cancelled for something.
+            out += [*self._replies.drop_back(), *self._replies.read_ahead()]
+        if is_interim(part) and part.at == self._agent.ended_at:
+            out += self._guess(part)
+        return out
+
+    def _guess(self, text: Part | None) -> list[Output]:
+        may = self._manners.speculate and not self._replies.guessing
+        if not may or self._floor.state != State.PAUSE:
+            return []
+        return self._replies.guess(None if text is None else text.derive(metadata={}))
 
     def _audio(self, audio: Audio, at: float | None, now: float) -> list[Output]:
         self._heard_at = self._heard_at + audio.seconds if at is None else at + audio.seconds
         # Audio comes late by what the stages before needed, and by varying amounts: the least of
         # them tells best when it was spoken. Clocks drift apart, so the least is let go slowly.
         self._behind = min(self._behind + _DRIFT * audio.seconds, now - self._heard_at)
-        if self._trigger == AudioTriggerMode.END_OF_SPEECH:
-            self._sound.hear(audio, listening=self._listening())
+        self._memory.hear(audio, listening=self._listening())
         return []
 
     def _listening(self) -> bool:
-        return self._floor.state in (State.USER, State.PAUSE, State.OVERLAP, State.VERDICT)
+        states = (State.USER, State.PAUSE, State.OVERLAP, State.VERDICT)
+        return self._floor.state in states or self._speaking
 
     def _announced(self, signal: Signal, now: float) -> list[Output]:
         match signal:
             case Playing(turn=turn):
-                latency = self._latency_of(turn, now)
-                return [*self._happened(Event.AUDIBLE, now, turn), *latency]
+                latency = self._news.latency_of(turn, now) if turn == self._floor.turn else []
+                return [*self._agent.happened(Event.AUDIBLE, now, turn), *latency]
             case Played(turn=turn, reason=reason):
                 return self._played(turn, reason, now)
             case Reset():
                 return self._reset(now)
             case Interrupted(turn=turn):
-                return self._voided(turn, now)
+                return self._agent.voided(turn, now)
             case _:
                 return []
 
+    # -- the end of a turn --------------------------------------------------------------------
+
     def _turn_ended(self, now: float) -> list[Output]:
         """The user has finished: is there something to answer?"""
-        out = self._dismiss(now) if self._floor.replying else []
-        heard = self._floor.state in (State.USER, State.PAUSE) and bool(self._sound)
-        new = bool(self._said) or (self._spoken and heard)
-        self._owed |= new
-        answer = new if self._floor.replying else self._owed
-        out += self._happened(Event.TURN_ENDED if answer else Event.TURN_EMPTY, now)
-        self._remember_said(now)
+        self._news.latency.mark("decision", now)
+        memory = self._memory
+        if self._floor.replying and not self._takes_the_floor():
+            out = self._set_aside(now)
+            return (
+                out
+                if self._agent.protected()
+                else out + self._agent.happened(Event.TURN_EMPTY, now)
+            )
+        if self._cancelled_for_nothing():
+            memory.forget_turn()
+        heard = self._floor.state in (State.USER, State.PAUSE) and bool(memory.sound)
+        new = bool(memory.said) or (memory.spoken and heard)
+        self._agent.owed |= new
+        answer = new if self._floor.replying else self._agent.owed
+        out = self._agent.happened(Event.TURN_ENDED if answer else Event.TURN_EMPTY, now)
         if not answer:
-            self._latency.forget_turn()
+            memory.forget_turn()
+            self._news.latency.forget_turn()
+        elif self._floor.state == State.USER:  # more is coming, and answered together with this
+            memory.take_turn(now)
         return out
 
-    def _dismiss(self, now: float) -> list[Output]:
-        """Over a reply, "mm-hm" is no turn. What was typed always is."""
-        text = " ".join(part.text for part in self._said)
-        if has_words(text) or any(part.at is None for part in self._said):
+    def _takes_the_floor(self) -> bool:
+        """A finished turn over a reply: what was typed always counts, what was said may not."""
+        if self._agent.protected():
+            return False
+        text = self._memory.text
+        if self._memory.typed:
+            return True
+        return not self._forgets() and self._overlap.policy.judge(Overlap(text=text, over=True))
+
+    def _cancelled_for_nothing(self) -> bool:
+        """True if the reply may come back, and the user has said no more than "mm-hm"."""
+        nothing = not self._memory.typed and not self._memory.sound and self._forgets()
+        return self._replies.may_come_back and nothing
+
+    def _forgets(self) -> bool:
+        return self._overlap.policy.forgets(self._memory.text)
+
+    def _set_aside(self, now: float) -> list[Output]:
+        """The turn changes nothing now: forget "mm-hm", and answer anything else later."""
+        memory, text = self._memory, self._memory.text
+        if text and not self._forgets():
+            self._agent.owed = True
             return []
-        self._sound.clear()
-        self._spoken = False
+        said = memory.forget_turn()
         if not text:
             return []
-        self._dismissed, self._said = self._said, []
-        self._dismissed_at = now
-        return [self._status("dismissed", now, text=text)]
+        self._dismissed, self._dismissed_at = said, now
+        return [self._news.tell("dismissed", now, text=text)]
 
     def _played(self, turn: int, reason: TurnReason, now: float) -> list[Output]:
         if turn != self._floor.turn or not self._floor.replying:
             return []
-        self._remember_reply(turn, now, interrupted=False)
-        self._reply = None
+        protected = self._agent.protected()
+        self._memory.add_reply(turn, now, interrupted=False)
+        self._replies.over()
         if reason == "done" and now - self._dismissed_at <= _ANSWERED_S:
-            self._said, self._dismissed = self._dismissed + self._said, []
-            self._dismissed_at = -math.inf
-            self._owed |= bool(self._said)
-        out = self._happened(Event.REPLY_OVER, now, turn)
-        return out + self._ask_if_owed(now)
-
-    def _ask_if_owed(self, now: float) -> list[Output]:
-        if self._floor.state == State.IDLE and (self._owed or self._said):
-            return self._happened(Event.ASKED, now)
-        return []
+            self._memory.said = self._dismissed + self._memory.said
+        self._dismissed, self._dismissed_at = [], -math.inf
+        self._agent.owed |= bool(self._memory.said)
+        out = self._agent.happened(Event.REPLY_OVER, now, turn)
+        if protected and self._speaking:
+            out += self._agent.happened(Event.SPEECH_STARTED, now)
+        return out
 
     def _reset(self, now: float) -> list[Output]:
-        self._said.clear()
-        self._sound.clear()
-        self._spoken = False
-        out = self._happened(Event.RESET, now)
-        self._owed = False
+        self._memory.forget_turn()
+        self._agenda.clear()
+        out = self._agent.happened(Event.RESET, now)
+        out += [*self._replies.stop_reading(), *self._replies.drop_back()]
+        self._agent.owed = False
         return out
+
+    def _break_silence(self, now: float) -> list[Output]:
+        self._agenda.idle()
+        if self._agenda.idle_prompt:
+            idle = Part(self._agenda.idle_prompt, metadata={"idle": True})
+            self._memory.add(idle, now)
+        return self._agent.happened(Event.ASKED, now)
 
     # -- what is to be done -------------------------------------------------------------------
 
-    def _happened(self, event: Event, now: float, turn: int | None = None) -> list[Output]:
-        out: list[Output] = []
-        for act in self._floor.feed(event, now, turn):
-            match act:
-                case Act.HOLD:
-                    out.append(Announce(Held(self._floor.turn)))
-                case Act.RESUME:
-                    self._sound.clear()
-                    self._spoken = False
-                    out.append(Announce(Resumed(self._floor.turn)))
-                case Act.CANCEL:
-                    out += self._cancel(now)
-                case Act.ASK:
-                    out += self._ask(now)
-        return out
-
-    def _ask(self, now: float) -> list[Output]:
-        self._remember_said(now)
-        self._owed = False
-        self._asked_at, self._asked_to = now, self._ended_at
-        self._latency.asked()
-        self._reply = StartReply(self._floor.turn, tuple(self._window.parts()))
-        told = [{"role": part.role, "text": as_told(part)} for part in self._reply.prompt]
-        return [self._status("asked", now, turn=self._floor.turn, prompt=told), self._reply]
-
-    def _cancel(self, now: float) -> list[Output]:
-        """Void the reply; what was heard of it, and no more, has been said."""
-        reply, self._reply = self._reply, None
-        assert reply is not None, "only a reply can be cancelled"
-        self._owed = True
-        heard = self._remember_reply(reply.turn, now, interrupted=True)
-        return [
-            Announce(Interrupted(reply.turn, heard)),
-            Cancel(reply),
-            self._complete(reply.turn, "interrupted"),
-        ]
-
-    def _failed(self, turn: int, reason: str) -> list[Output]:
-        """The model died: what it had said is still heard, then its turn is over."""
-        if self._reply is None or self._reply.turn != turn:
-            return []
-        news = {"event": "failed", "what": "reply", "turn": turn, "error": reason}
-        status = Part(Data(news), role="model", substream="status")
-        return [status, self._complete(turn, "failed")]
-
-    def _voided(self, turn: int, now: float) -> list[Output]:
-        """Somebody else has interrupted: the reply is over, and nothing is owed."""
-        reply = self._reply
-        if reply is None or turn < reply.turn:
-            return []
-        self._reply = None
-        self._remember_reply(reply.turn, now, interrupted=True)
-        over = self._happened(Event.REPLY_OVER, now, reply.turn)
-        return [Cancel(reply), self._complete(reply.turn, "interrupted"), *over]
-
-    def _no_answer(self, now: float) -> list[Output]:
-        reply, self._reply = self._reply, None
-        assert reply is not None
-        reason = f"no answer within {self._answer_within_s:g} s"
-        return [
-            Announce(Interrupted(reply.turn)),
-            Cancel(reply),
-            self._status("failed", now, what="reply", turn=reply.turn, error=reason),
-            self._complete(reply.turn, "timeout"),
-            *self._happened(Event.REPLY_OVER, now, reply.turn),
-        ]
-
-    def _answer_due(self) -> float:
-        if self._floor.state != State.THINKING or self._reply is None:
-            return math.inf
-        return self._asked_at + self._answer_within_s
-
-    # -- what is remembered -------------------------------------------------------------------
-
     def _remember(self, part: Part, now: float) -> list[Output]:
+        if self._floor.replying and part.role != "system":
+            self._memory.add_later(part)
+            return []
         try:
-            self._window.add(part, now)
+            self._memory.add(part, now)
         except PartError as error:  # too much is pinned: the conversation goes on without it
-            return [self._status("failed", now, what="prompt", error=str(error))]
-        return []
+            return [self._news.failed("prompt", str(error), now)]
+        return self._replies.grow()
 
-    def _remember_said(self, now: float) -> None:
-        for part in self._said:
-            self._window.add(part, now)
-        self._said.clear()
-        sound = self._sound.take() if self._spoken else None
-        if sound is not None:
-            self._window.add(sound, now)
-        self._spoken = False
+    # -- when ---------------------------------------------------------------------------------
 
-    def _remember_reply(self, turn: int, now: float, *, interrupted: bool) -> str:
-        heard = self._ledger.heard(turn).text
-        if heard:
-            metadata = {"interrupted": True} if interrupted else {}
-            self._window.add(Part(heard, role="model", turn=turn, metadata=metadata), now)
-        return heard
-
-    # -- what is told -------------------------------------------------------------------------
-
-    def _complete(self, turn: int, reason: TurnReason) -> Part:
-        return Part(TurnComplete(turn, reason), role="model", turn=turn)
-
-    def _status(self, event: str, now: float, **facts: object) -> Part:
-        return Part(
-            Data({"event": event, **facts}),
-            role="model",
-            substream="status",
-            at=round(now - self._zero, 6),
-        )
-
-    def _floor_news(self, before: State, now: float) -> list[Output]:
-        state = self._floor.state
-        if state == before:
-            return []
-        return [self._status("floor", now, floor=state.value, turn=self._floor.turn)]
-
-    def _latency_of(self, turn: int, now: float) -> list[Output]:
-        """How long each step towards this reply took, once it is heard."""
-        told = self._latency.audible(now) if turn == self._floor.turn else None
-        if told is None:
-            return []
-        ended_at = round(told[0] - self._zero, 6)
-        return [self._status("latency", now, turn=turn, ended_at=ended_at, ms=told[1])]
+    def _idle_due(self) -> float:
+        if self._floor.state != State.IDLE or self._finishing:
+            return math.inf
+        return self._agenda.idle_due(self._idle_since)

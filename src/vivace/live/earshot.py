@@ -33,13 +33,9 @@ class Earshot:
         """What was heard came to nothing."""
         self._pcm.clear()
 
-    def take(self) -> Part | None:
-        """The sound of the turn, once; None if there is none."""
-        if not self._pcm:
-            return None
-        part = Part(Audio(bytes(self._pcm), self._format))
-        self._pcm.clear()
-        return part
+    def peek(self) -> Part | None:
+        """The sound of the turn; None if there is none."""
+        return Part(Audio(bytes(self._pcm), self._format)) if self._pcm else None
 
     def __bool__(self) -> bool:
         return bool(self._pcm)

@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
-from vivace.errors import ModelError
-from vivace.flow.drive import Shell, drive
-from vivace.flow.processor import Processor
+from vivace.errors import StageError
+from vivace.flow.drive import drive
+from vivace.flow.processor import Processor, chain
 from vivace.flow.run import current_run
-from vivace.live.conversation import AudioTriggerMode, Conversation, FirstToken, StartReply
+from vivace.live.agenda import Initiative
+from vivace.live.answering import FalseInterruption, Manners
+from vivace.live.conversation import Conversation
+from vivace.live.reply import AudioTriggerMode
+from vivace.live.reply_jobs import ReplyJobs
 from vivace.machines.floor import FloorRules
-from vivace.machines.machine import Job
+from vivace.machines.interrupt import Interrupt
 from vivace.machines.window import Window
-from vivace.part import Part, TurnComplete
+from vivace.part import Part
+from vivace.processors.speak import Speak
 
 __all__ = ["LiveModelProcessor"]
-
-_CLEANUP_S = 0.5  # how long a new reply waits for the one before it to be gone
 
 
 class LiveModelProcessor(Processor):
     """Holds a conversation with a model that answers one turn at a time.
 
     turn_processor: gets the prompt (system, user and model parts, oldest first) and yields a reply;
-        often `model + Speak(voice)`. A reply that nobody wants any more is closed.
+        often `model + Speak(voice)`. It begins to read when the user begins to speak, and the
+        prompt ends with the user's turn. A reply that nobody wants any more is closed.
     duration_prompt_sec, max_parts: how much of the conversation is in the prompt.
-    trigger_model_mode: whether the model gets the text of what was said, or its sound.
+    trigger_model_mode: whether the model gets the text of what was said, or its sound. Where
+        nobody detects ends of turns, a turn ends with it as well: with the text of what was said,
+        or as soon as the user falls silent.
+    interrupt: what a sound over a reply must be like to cancel it.
+    false_interruption: what happens when a reply was cancelled and then nothing is said: "resume"
+        goes on with it from what was heard, "ask_again" asks the model anew. If words were heard
+        that came to nothing, the model is asked anew.
+    greeting: what is said at the start; True lets the model begin. idle_after_s: so many seconds of
+        silence after the last that was heard, the model is asked, told `idle_prompt`, once until
+        the user is heard again.
+    speculate: begin to answer when the user has probably finished, and throw that away if not.
+    voice: says what the program wants said (`Say`), in place of the stages of `turn_processor` from
+        the first `Speak` on. Without either it goes out as text.
     rules: how long the floor waits before it decides.
     answer_within_s: a reply of which nothing was heard, or nothing more came, after so long has
         failed.
 
     Reads the user's parts: `SpeechStarted`, `SpeechEnded`, `TurnEnded` and texts, which it yields
-    on; texts marked `interim` are not answered. Audio, images, data and the responses of tools are
-    not yielded: they enter the prompt (audio only with END_OF_SPEECH), and a response is answered.
-    `Interrupted` and `Reset` from the program take effect at once. Yields the replies: all parts
-    of a reply carry its number as `turn`, and it ends with `TurnComplete`. Overtaking everything
-    come `Held`, `Resumed` and `Interrupted`. On `status` come the floor's changes, each reply's
-    prompt and latencies, and what failed.
+    on; texts that are interim are not answered. Audio, images, data and the responses of tools are
+    not yielded: they enter the prompt (audio only with END_OF_SPEECH), after the reply if one is
+    out, and a response is answered. `Say` and `Ask` from the program wait until nobody speaks;
+    `Interrupted` and `Reset` take effect at once. Yields the replies: all parts of a reply carry
+    its number as `turn`, and it ends with `TurnComplete`. Overtaking everything come `Held`,
+    `Resumed` and `Interrupted`. On `status` come the floor's changes, each reply's prompt and
+    latencies, and what failed.
     """
 
     def __init__(
@@ -48,49 +64,49 @@ class LiveModelProcessor(Processor):
         trigger_model_mode: AudioTriggerMode = AudioTriggerMode.FINAL_TRANSCRIPTION,
         *,
         max_parts: int = 1000,
+        interrupt: Interrupt | None = None,
+        false_interruption: FalseInterruption = "resume",
+        greeting: str | bool = False,
+        idle_after_s: float | None = None,
+        idle_prompt: str = "(The user has said nothing for a while.)",
+        speculate: bool = False,
+        voice: Processor | None = None,
         rules: FloorRules | None = None,
         answer_within_s: float = 30.0,
     ) -> None:
         self._turn_processor = turn_processor
         self._duration_s = duration_prompt_sec
         self._max_parts = max_parts
-        self._trigger = trigger_model_mode
-        self._rules = rules
-        self._answer_within_s = answer_within_s
+        if false_interruption not in ("resume", "ask_again"):
+            raise StageError(
+                f"false_interruption={false_interruption!r} is not known; use 'resume' or "
+                "'ask_again'"
+            )
+        idle_s = math.inf if idle_after_s is None else idle_after_s
+        self._manners = Manners(
+            trigger=trigger_model_mode,
+            rules=rules or FloorRules(),
+            interrupt=interrupt or Interrupt.unless_backchannel(),
+            false_interruption=false_interruption,
+            initiative=Initiative(greeting, idle_s, idle_prompt),
+            speculate=speculate,
+            answer_within_s=answer_within_s,
+        )
+        self._voice = voice or _voice_of(turn_processor)
 
     def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         bus = current_run().bus
-        conversation = Conversation(
-            Window(self._max_parts, self._duration_s),
-            bus.ledger,
-            trigger=self._trigger,
-            rules=self._rules,
-            answer_within_s=self._answer_within_s,
-            zero=bus.started_at,
-        )
+        window = Window(self._max_parts, self._duration_s)
+        conversation = Conversation(window, bus.ledger, self._manners, zero=bus.started_at)
+        within_s = self._manners.answer_within_s
+        # Room for a prompt as long as it may get, and a turn on top of it.
+        jobs = ReplyJobs(self._turn_processor, self._voice, within_s, self._max_parts + 1024)
         # The user is heard also while a long reply waits for room: far beyond what jobs may send.
-        return drive(stream, conversation, self._do, read_ahead=256, read_on=True)
+        return drive(stream, conversation, jobs.do, told=jobs.told, read_ahead=256, read_on=True)
 
-    async def _do(self, job: Job, shell: Shell) -> None:
-        assert isinstance(job, StartReply)
-        # One reply at a time, unless the one before it will not die: the floor must move on.
-        await shell.cleanup(_CLEANUP_S)
-        begun = False
-        async with aclosing(self._turn_processor(job.prompt)) as reply:
-            while (part := await self._next(reply)) is not None:
-                if not begun and (part.text or part.seconds or part.function_call):
-                    begun = True
-                    shell.post(FirstToken(job.turn))
-                part = part.derive(turn=job.turn, role="model")
-                if part.function_call:
-                    shell.post(part)  # what was called is remembered, whatever becomes of the reply
-                await shell.emit(part)
-        await shell.emit(Part(TurnComplete(job.turn), role="model", turn=job.turn))
 
-    async def _next(self, reply: AsyncIterator[Part]) -> Part | None:
-        """The reply's next part; None at its end. Raises ModelError if it takes too long."""
-        try:
-            async with asyncio.timeout(self._answer_within_s):
-                return await anext(reply, None)
-        except TimeoutError as error:
-            raise ModelError(f"nothing more came within {self._answer_within_s:g} s") from error
+def _voice_of(turn_processor: Processor) -> Processor | None:
+    """The stages of `turn_processor` that make speech of text, if there are any."""
+    stages = turn_processor.stages
+    first = next((at for at, stage in enumerate(stages) if isinstance(stage, Speak)), None)
+    return None if first is None else chain(stages[first:])

@@ -1,4 +1,7 @@
-"""Asking for a reply: when, with what, and the news of it."""
+"""Replies as jobs: one lets the model make a reply, another gives it out under a number.
+
+So a reply can be made before anybody wants it, and be given out later, again, or not at all.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,18 @@ from enum import StrEnum
 import msgspec
 
 from vivace.machines.machine import Job
+from vivace.machines.playout import Reply
 from vivace.part import Audio, Call, Part, Response
 
-__all__ = ["AudioTriggerMode", "FirstToken", "StartReply", "as_told"]
+__all__ = [
+    "AudioTriggerMode",
+    "FirstToken",
+    "GiveReply",
+    "MakeReply",
+    "PromptEnded",
+    "as_told",
+    "is_interim",
+]
 
 
 class AudioTriggerMode(StrEnum):
@@ -19,17 +31,50 @@ class AudioTriggerMode(StrEnum):
     END_OF_SPEECH = "end_of_speech"  # the sound of what was said, for models that hear
 
 
-class StartReply(Job, frozen=True, eq=False):
-    """Answer `prompt` as reply `turn`."""
+class MakeReply(Job, frozen=True, eq=False):
+    """Let the model read `prompt`, then each part that it is told, until it is told `PromptEnded`.
 
-    turn: int
+    ended: the prompt is complete already. said: the prompt is to be spoken as it is, by no model.
+    """
+
     prompt: tuple[Part, ...]
+    ended: bool = False
+    said: bool = False
+
+
+class PromptEnded(msgspec.Struct, frozen=True):
+    """The prompt is complete: the model may answer."""
+
+
+class GiveReply(Job, frozen=True, eq=False):
+    """Give out what `made` makes as reply `turn`.
+
+    heard: what was heard of it under the number that it had before; the rest is given.
+    """
+
+    made: MakeReply
+    turn: int
+    heard: Reply | None = None
 
 
 class FirstToken(msgspec.Struct, frozen=True):
     """The model has begun to answer."""
 
     turn: int
+
+
+def is_interim(part: Part) -> bool:
+    """True for a text that a later one will replace.
+
+    Transcripts may say so by `interim`, or by `is_final`; one that comes on the substream
+    `input_transcription` and says nothing may still change.
+    """
+    metadata = part.metadata
+    if metadata.get("interim"):
+        return True
+    if "is_final" in metadata or part.substream == "input_transcription":
+        return not metadata.get("is_final")
+    return False
 
 
 def as_told(part: Part) -> str:

@@ -32,13 +32,13 @@ class Event(StrEnum):
 
     SPEECH_STARTED = "speech_started"
     SPEECH_ENDED = "speech_ended"
-    WORDS = "words"  # what the user says has words in it, more than "mm-hm"
+    BARGE_IN = "barge_in"  # what the user does over the reply is an interruption
     TURN_ENDED = "turn_ended"  # the user has finished, and there is something to answer
     TURN_EMPTY = "turn_empty"  # the user has finished, and nothing was said
     ASKED = "asked"  # the program wants a reply
     AUDIBLE = "audible"  # the first of the reply is heard
     REPLY_OVER = "reply_over"  # the last of the reply has been heard, or it failed
-    LONG = "long"  # time: the sound over the reply goes on and on
+    LONG = "long"  # time: a reply is held no longer than that
     QUIET = "quiet"  # time: nothing has come of the silence
     RESET = "reset"
 
@@ -55,15 +55,13 @@ class Act(StrEnum):
 class FloorRules(msgspec.Struct, frozen=True):
     """How long the floor waits.
 
-    long_s: a sound over the reply that lasts so long is an interruption, words or not. The reply
-        is silent meanwhile, so waiting costs nothing; a cough or an "mm-hm" is over by then, also
-        with the detector's own delay in telling so.
-    quiet_s: so long after a shorter sound may a text say that it was one; then the reply goes on.
-    hold_s: however sounds and silences alternate, a reply is held no longer.
+    quiet_s: so long after a sound over a reply may a text say that it was an interruption; then
+        the reply goes on.
+    hold_s: however sounds and silences alternate, a reply is held no longer. If the user makes a
+        sound by then, that is an interruption.
     patience_s: a pause in the user's turn that no detector has ended ends it.
     """
 
-    long_s: float = 1.0
     quiet_s: float = 1.5
     hold_s: float = 4.0
     patience_s: float = 5.0
@@ -76,28 +74,28 @@ _BACK = None
 RULES: dict[tuple[State, Event], tuple[State | None, tuple[Act, ...]]] = {
     (_S.IDLE, _E.SPEECH_STARTED): (_S.USER, ()),
     (_S.IDLE, _E.SPEECH_ENDED): (_S.IDLE, ()),
-    (_S.IDLE, _E.WORDS): (_S.IDLE, ()),
+    (_S.IDLE, _E.BARGE_IN): (_S.IDLE, ()),
     (_S.IDLE, _E.TURN_ENDED): (_S.THINKING, (_A.ASK,)),
     (_S.IDLE, _E.TURN_EMPTY): (_S.IDLE, ()),
     (_S.IDLE, _E.ASKED): (_S.THINKING, (_A.ASK,)),
     # The user speaks. What was finished before joins the prompt, and is answered with the rest.
     (_S.USER, _E.SPEECH_STARTED): (_S.USER, ()),
     (_S.USER, _E.SPEECH_ENDED): (_S.PAUSE, ()),
-    (_S.USER, _E.WORDS): (_S.USER, ()),
+    (_S.USER, _E.BARGE_IN): (_S.USER, ()),
     (_S.USER, _E.TURN_ENDED): (_S.USER, ()),
     (_S.USER, _E.TURN_EMPTY): (_S.USER, ()),
     (_S.USER, _E.ASKED): (_S.USER, ()),
     (_S.PAUSE, _E.SPEECH_STARTED): (_S.USER, ()),
     (_S.PAUSE, _E.SPEECH_ENDED): (_S.PAUSE, ()),
-    (_S.PAUSE, _E.WORDS): (_S.PAUSE, ()),
+    (_S.PAUSE, _E.BARGE_IN): (_S.PAUSE, ()),
     (_S.PAUSE, _E.TURN_ENDED): (_S.THINKING, (_A.ASK,)),
     (_S.PAUSE, _E.TURN_EMPTY): (_S.IDLE, ()),
     (_S.PAUSE, _E.ASKED): (_S.THINKING, (_A.ASK,)),
     (_S.PAUSE, _E.QUIET): (_S.IDLE, ()),
-    # A reply is on its way or being heard. A sound holds it; only words or a long sound end it.
+    # A reply is on its way or being heard. A sound holds it; only what is an interruption ends it.
     (_S.THINKING, _E.SPEECH_STARTED): (_S.OVERLAP, (_A.HOLD,)),
     (_S.THINKING, _E.SPEECH_ENDED): (_S.THINKING, ()),
-    (_S.THINKING, _E.WORDS): (_S.THINKING, ()),
+    (_S.THINKING, _E.BARGE_IN): (_S.THINKING, ()),
     (_S.THINKING, _E.TURN_ENDED): (_S.THINKING, (_A.CANCEL, _A.ASK)),
     (_S.THINKING, _E.TURN_EMPTY): (_S.THINKING, ()),
     (_S.THINKING, _E.ASKED): (_S.THINKING, ()),
@@ -105,7 +103,7 @@ RULES: dict[tuple[State, Event], tuple[State | None, tuple[Act, ...]]] = {
     (_S.THINKING, _E.REPLY_OVER): (_S.IDLE, ()),
     (_S.AGENT, _E.SPEECH_STARTED): (_S.OVERLAP, (_A.HOLD,)),
     (_S.AGENT, _E.SPEECH_ENDED): (_S.AGENT, ()),
-    (_S.AGENT, _E.WORDS): (_S.PAUSE, (_A.CANCEL,)),  # the text of a sound came after the verdict
+    (_S.AGENT, _E.BARGE_IN): (_S.PAUSE, (_A.CANCEL,)),  # the text of a sound came after the verdict
     (_S.AGENT, _E.TURN_ENDED): (_S.THINKING, (_A.CANCEL, _A.ASK)),
     (_S.AGENT, _E.TURN_EMPTY): (_S.AGENT, ()),
     (_S.AGENT, _E.ASKED): (_S.AGENT, ()),
@@ -113,7 +111,7 @@ RULES: dict[tuple[State, Event], tuple[State | None, tuple[Act, ...]]] = {
     (_S.AGENT, _E.REPLY_OVER): (_S.IDLE, ()),
     (_S.OVERLAP, _E.SPEECH_STARTED): (_S.OVERLAP, ()),
     (_S.OVERLAP, _E.SPEECH_ENDED): (_S.VERDICT, ()),
-    (_S.OVERLAP, _E.WORDS): (_S.USER, (_A.CANCEL,)),
+    (_S.OVERLAP, _E.BARGE_IN): (_S.USER, (_A.CANCEL,)),
     (_S.OVERLAP, _E.LONG): (_S.USER, (_A.CANCEL,)),
     (_S.OVERLAP, _E.TURN_ENDED): (_S.USER, (_A.CANCEL,)),
     (_S.OVERLAP, _E.TURN_EMPTY): (_S.OVERLAP, ()),
@@ -122,7 +120,7 @@ RULES: dict[tuple[State, Event], tuple[State | None, tuple[Act, ...]]] = {
     (_S.OVERLAP, _E.REPLY_OVER): (_S.USER, ()),
     (_S.VERDICT, _E.SPEECH_STARTED): (_S.OVERLAP, ()),
     (_S.VERDICT, _E.SPEECH_ENDED): (_S.VERDICT, ()),
-    (_S.VERDICT, _E.WORDS): (_S.PAUSE, (_A.CANCEL,)),
+    (_S.VERDICT, _E.BARGE_IN): (_S.PAUSE, (_A.CANCEL,)),
     (_S.VERDICT, _E.TURN_ENDED): (_S.THINKING, (_A.CANCEL, _A.ASK)),
     (_S.VERDICT, _E.TURN_EMPTY): (_BACK, (_A.RESUME,)),
     (_S.VERDICT, _E.QUIET): (_BACK, (_A.RESUME,)),
@@ -181,6 +179,11 @@ class Floor:
         return acts
 
     @property
+    def since(self) -> float:
+        """When the present state was entered."""
+        return self._since
+
+    @property
     def replying(self) -> bool:
         """True while a reply is on its way, being heard or held."""
         return self.state in (State.THINKING, State.AGENT, State.OVERLAP, State.VERDICT)
@@ -196,7 +199,7 @@ class Floor:
         """When time will bring about an event; None if it won't."""
         match self.state:
             case State.OVERLAP:
-                return min(self._since + self._rules.long_s, self._held_at + self._rules.hold_s)
+                return self._held_at + self._rules.hold_s
             case State.VERDICT:
                 return min(self._since + self._rules.quiet_s, self._held_at + self._rules.hold_s)
             case State.PAUSE:
@@ -205,7 +208,6 @@ class Floor:
                 return None
 
     def _enter(self, state: State, now: float) -> None:
-        # A second sound before the verdict does not start the clock anew in OVERLAP itself.
         if state != self.state:
             self.state = state
             self._since = now

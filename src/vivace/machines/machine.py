@@ -13,7 +13,7 @@ import msgspec
 
 from vivace.part import Part, Signal
 
-__all__ = ["Announce", "Cancel", "Item", "Job", "JobDone", "JobFailed", "Machine", "Output"]
+__all__ = ["Announce", "Cancel", "Item", "Job", "JobDone", "JobFailed", "Machine", "Output", "Tell"]
 
 
 class Announce(msgspec.Struct, frozen=True, gc=False):
@@ -22,8 +22,10 @@ class Announce(msgspec.Struct, frozen=True, gc=False):
     signal: Signal
 
 
-class Job(msgspec.Struct, frozen=True, eq=False):
+class Job(msgspec.Struct, frozen=True, eq=False, weakref=True):
     """Something slow for the shell to do; it answers with `JobDone` or `JobFailed`."""
+
+    # Told apart by identity; whoever does a job may keep what it needs for it as long as it lives.
 
 
 class JobDone(msgspec.Struct, frozen=True):
@@ -40,13 +42,20 @@ class JobFailed(msgspec.Struct, frozen=True):
     error: Exception
 
 
+class Tell(msgspec.Struct, frozen=True):
+    """Give `item` to a job that is under way, or has just been begun."""
+
+    job: Job
+    item: object
+
+
 class Cancel(msgspec.Struct, frozen=True):
     """Stop a job; it answers nothing any more."""
 
     job: Job
 
 
-Output: TypeAlias = Union[Part, Announce, Job, Cancel]  # noqa: UP007 - read at run time
+Output: TypeAlias = Union[Part, Announce, Job, Tell, Cancel]  # noqa: UP007 - read at run time
 Item: TypeAlias = object
 """What a machine is fed: a `Part` from the stream, a `Signal` that another stage announced, a
 `JobDone` or `JobFailed`, or a value of the machine's own kind."""

@@ -69,6 +69,7 @@ class SpeechMachine(Machine):
         self._judged = 0
         self._speaking = False
         self._speech = 0  # unbroken speech while silent
+        self._sum = 0.0  # of the probabilities of its frames
         self._silence = 0  # unbroken silence while speaking
         self._failed = False
         self._finishing = False
@@ -148,13 +149,15 @@ class SpeechMachine(Machine):
 
     def _loud(self, probability: float) -> SpeechStarted | None:
         if probability < self._rules.on:
-            self._speech = 0
+            self._speech, self._sum = 0, 0.0
             return None
         self._speech += self._frame
+        self._sum += probability
         if self._speech < self._start:
             return None
         self._speaking, self._silence = True, 0
-        return SpeechStarted(self._at(self._judged - self._speech))
+        mean = round(self._sum * self._frame / self._speech, 3)
+        return SpeechStarted(self._at(self._judged - self._speech), mean)
 
     def _silent(self, probability: float) -> SpeechEnded | None:
         if probability >= self._rules.off:
@@ -163,7 +166,7 @@ class SpeechMachine(Machine):
         self._silence += self._frame
         if self._silence < self._end:
             return None
-        self._speaking, self._speech = False, 0
+        self._speaking, self._speech, self._sum = False, 0, 0.0
         return SpeechEnded(self._at(self._judged - self._silence))
 
     def _cannot_judge(self, error: Exception) -> list[Output]:

@@ -77,7 +77,8 @@ class TurnMachine(Machine):
                 self._speaking, self._ended = True, None
                 return [item]
             case Part(body=SpeechEnded() as ended):
-                return [item, *self._pause(ended, now)]
+                told = msgspec.structs.replace(ended, turn_follows=True)
+                return [item.derive(body=told), *self._pause(ended, now)]
             case Part(body=str(text), role="user") if item.metadata.get("interim"):
                 self._text, self._text_at = text, item.at
                 return [item, *self._decide(now)]

@@ -1,0 +1,161 @@
+"""The agent's side of a conversation: what the floor wants done about replies, done.
+
+This file owns what asking, cancelling and failing mean for the memory, the reply and whoever
+watches. What the user's side brings about is the conversation's affair.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from vivace.live.agenda import Initiative
+from vivace.live.memory import Memory
+from vivace.live.news import News
+from vivace.live.replies import Replies
+from vivace.live.reply import AudioTriggerMode, GiveReply, as_told
+from vivace.machines.floor import Act, Event, Floor, FloorRules, State
+from vivace.machines.interrupt import Interrupt, OverlapWatch
+from vivace.machines.machine import Announce, Output
+from vivace.machines.playout import Ledger
+from vivace.machines.window import Window
+from vivace.part import Ask, Data, Held, Interrupted, Part, Resumed, Say
+
+__all__ = ["Answering", "FalseInterruption", "Manners"]
+
+FalseInterruption: TypeAlias = Literal["resume", "ask_again"]
+
+
+class Manners(msgspec.Struct, frozen=True):
+    """How a conversation is held; see `LiveModelProcessor` for each."""
+
+    trigger: AudioTriggerMode = AudioTriggerMode.FINAL_TRANSCRIPTION
+    rules: FloorRules = FloorRules()
+    interrupt: Interrupt = Interrupt.unless_backchannel()
+    false_interruption: FalseInterruption = "resume"
+    initiative: Initiative = Initiative()
+    speculate: bool = False
+    answer_within_s: float = 30.0
+
+
+class Answering:
+    """Holds the floor, the memory and the replies together.
+
+    owed: the user waits for an answer that nobody is giving. wish: of the program's, to be carried
+    out when the floor next asks. ended_at: media time of the newest end of speech.
+    """
+
+    def __init__(self, window: Window, ledger: Ledger, manners: Manners, zero: float) -> None:
+        self.manners: Manners = manners
+        self.floor: Floor = Floor(manners.rules)
+        hears = manners.trigger == AudioTriggerMode.END_OF_SPEECH
+        self.memory: Memory = Memory(window, ledger, hears=hears)
+        self.replies: Replies = Replies(self.memory)
+        self.overlap: OverlapWatch = OverlapWatch(manners.interrupt)
+        self.news: News = News(zero)
+        self.owed: bool = False
+        self.wish: Say | Ask | None = None
+        self.ended_at: float = -math.inf
+        self.asked_to: float = -math.inf  # `ended_at` when the newest reply was asked for
+        self._asked_at = -math.inf
+        self._ledger = ledger
+        self._for_words = False  # the newest interruption was one of words
+
+    def judged(self, takes: bool, now: float, *, for_words: bool = False) -> list[Output]:
+        """What the user does over the reply takes the floor, or does not."""
+        if not takes or not self.floor.replying:
+            return []
+        self._for_words = for_words
+        return self.happened(Event.BARGE_IN, now)
+
+    def happened(self, event: Event, now: float, turn: int | None = None) -> list[Output]:
+        out: list[Output] = []
+        for act in self.floor.feed(event, now, turn):
+            match act:
+                case Act.HOLD:
+                    out.append(Announce(Held(self.floor.turn)))
+                case Act.RESUME:
+                    self.memory.forget_sound()
+                    self.overlap.clear()
+                    out.append(Announce(Resumed(self.floor.turn)))
+                case Act.CANCEL:
+                    real = event in (Event.TURN_ENDED, Event.RESET) or self._for_words
+                    out += self._cancel(now, may_come_back=not real)
+                case Act.ASK:
+                    out += self._ask(now)
+        return out
+
+    def _ask(self, now: float) -> list[Output]:
+        wish, self.wish = self.wish, None
+        turn = self.floor.turn
+        self.owed, self._for_words = False, False
+        self._asked_at, self.asked_to = now, self.ended_at
+        self.overlap.clear()
+        self.news.latency.asked()
+        if isinstance(wish, Say):
+            out = self.replies.say(wish.text, turn, protected=wish.protected)
+            return [self.news.tell("saying", now, turn=turn, text=wish.text), *out]
+        if self.replies.may_come_back and not self.memory.turn():
+            back = self.replies.bring_back(turn, self._ledger.heard)
+            return [self.news.tell("brought_back", now, turn=turn), *back]
+        out = self.replies.ask(turn, now)
+        told = [{"role": part.role, "text": as_told(part)} for part in self.memory.parts()]
+        return [self.news.tell("asked", now, turn=turn, prompt=told), *out]
+
+    def _cancel(self, now: float, *, may_come_back: bool = False) -> list[Output]:
+        """Void the reply; what was heard of it, and no more, has been said."""
+        reply = self.replies.out
+        assert reply is not None, "only a reply that is out can be cancelled"
+        turn = reply.turn  # the floor may count the next one already
+        self.owed = True
+        heard = self.memory.add_reply(turn, now, interrupted=True)
+        may_come_back &= self.manners.false_interruption == "resume"
+        cancelled = self.replies.cancel(may_come_back=may_come_back)
+        announced = Announce(Interrupted(turn, heard))
+        ahead = [] if self.floor.state == State.THINKING else self.replies.read_ahead()
+        return [announced, *cancelled, self.news.complete(turn, "interrupted"), *ahead]
+
+    def failed(self, job: GiveReply, reason: str) -> list[Output]:
+        """The model died: what it had said is still heard, then its turn is over."""
+        out = self.replies.out
+        if out is None or out.given is not job:
+            return []
+        news = {"event": "failed", "what": "reply", "turn": job.turn, "error": reason}
+        status = Part(Data(news), role="model", substream="status")
+        return [status, self.news.complete(job.turn, "failed")]
+
+    def voided(self, turn: int, now: float) -> list[Output]:
+        """Somebody else has interrupted: the reply is over, and nothing is owed."""
+        reply = self.replies.out
+        if reply is None or turn < reply.turn:
+            return []
+        self.memory.add_reply(reply.turn, now, interrupted=True)
+        cancelled = self.replies.cancel()
+        over = self.happened(Event.REPLY_OVER, now, reply.turn)
+        return [*cancelled, self.news.complete(reply.turn, "interrupted"), *over]
+
+    def no_answer(self, now: float) -> list[Output]:
+        turn = self.floor.turn
+        reason = f"no answer within {self.manners.answer_within_s:g} s"
+        return [
+            Announce(Interrupted(turn)),
+            *self.replies.cancel(),
+            self.news.failed("reply", reason, now, turn=turn),
+            self.news.complete(turn, "timeout"),
+            *self.happened(Event.REPLY_OVER, now, turn),
+        ]
+
+    def protected(self) -> bool:
+        reply = self.replies.out
+        return reply is not None and (reply.protected or self.overlap.policy.protects)
+
+    def overlap_due(self) -> float:
+        due = self.overlap.deadline() if self.floor.state == State.OVERLAP else None
+        return math.inf if due is None else due
+
+    def answer_due(self) -> float:
+        if self.floor.state != State.THINKING or self.replies.out is None:
+            return math.inf
+        return self._asked_at + self.manners.answer_within_s

@@ -1,0 +1,105 @@
+"""What enters the prompt, and when: the user's turn at its end, a reply once it was heard."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from vivace.live.earshot import Earshot
+from vivace.machines.playout import Ledger
+from vivace.machines.window import Window
+from vivace.part import Audio, Call, Part, Response
+
+__all__ = ["Memory"]
+
+_STASH = 256  # parts that may come during one reply; then the oldest of them are let go
+
+
+class Memory:
+    """The prompt, what waits to enter it, and the turn that the user is at.
+
+    Parts that come while a reply is out are stashed: they follow what was heard of the reply.
+    """
+
+    def __init__(self, window: Window, ledger: Ledger, *, hears: bool) -> None:
+        self._window = window
+        self._ledger = ledger
+        self._hears = hears
+        self._stash: deque[Part] = deque()
+        self.stash_dropped: int = 0
+        self.said: list[Part] = []  # the texts of the user's turn under way
+        self.sound: Earshot = Earshot()
+        self.spoken: bool = False  # there is speech in the sound, not only what was before it
+
+    # -- the user's turn ----------------------------------------------------------------------
+
+    def hear(self, audio: Audio, *, listening: bool) -> None:
+        """Keep the sound, for a model that hears."""
+        if self._hears:
+            self.sound.hear(audio, listening=listening)
+
+    @property
+    def text(self) -> str:
+        """What was said in the turn under way."""
+        return " ".join(part.text for part in self.said)
+
+    @property
+    def typed(self) -> bool:
+        """True if some of it was typed, not spoken."""
+        return any(part.at is None for part in self.said)
+
+    def forget_sound(self) -> None:
+        """The sound came to nothing."""
+        self.sound.clear()
+        self.spoken = False
+
+    def forget_turn(self) -> list[Part]:
+        """The turn came to nothing; return its texts."""
+        said, self.said = self.said, []
+        self.forget_sound()
+        return said
+
+    def turn(self, text: Part | None = None) -> list[Part]:
+        """What the turn would bring into the prompt. text: what else was understood of it."""
+        sound = self.sound.peek() if self.spoken else None
+        return [*self.said, *(it for it in (text, sound) if it is not None)]
+
+    def take_turn(self, now: float) -> None:
+        """The turn enters the prompt."""
+        for part in self.turn():
+            self._window.add(part, now)
+        self.forget_turn()
+
+    # -- the prompt ---------------------------------------------------------------------------
+
+    def parts(self) -> tuple[Part, ...]:
+        """The prompt."""
+        return tuple(self._window.parts())
+
+    def stands(self) -> tuple[int, int]:
+        """Changes when anything but the end of the prompt does."""
+        return self._window.dropped, self._window.pinned
+
+    def add(self, part: Part, now: float) -> None:
+        """Add a part now. Raises PartError if too much is pinned."""
+        self._window.add(part, now)
+
+    def add_later(self, part: Part) -> None:
+        """Add a part once the reply that is out has entered the prompt."""
+        self._stash.append(part)
+        if len(self._stash) > _STASH:
+            # A call without its response, or the reverse, is refused by most models.
+            lost = next(
+                (it for it in self._stash if not isinstance(it.body, Call | Response)), part
+            )
+            self._stash.remove(lost)
+            self.stash_dropped += 1
+
+    def add_reply(self, turn: int, now: float, *, interrupted: bool) -> str:
+        """The reply enters the prompt as it was heard, then what was stashed; return its text."""
+        heard = self._ledger.heard(turn).text
+        if heard:
+            metadata = {"interrupted": True} if interrupted else {}
+            self._window.add(Part(heard, role="model", turn=turn, metadata=metadata), now)
+        while self._stash:
+            self._window.add(self._stash.popleft(), now)
+        return heard

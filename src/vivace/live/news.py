@@ -1,0 +1,39 @@
+"""What a conversation tells on `status`, for whoever watches it."""
+
+from __future__ import annotations
+
+from vivace.live.latency import Latency
+from vivace.part import Data, Part, TurnComplete, TurnReason
+
+__all__ = ["News"]
+
+
+class News:
+    """Makes the parts. zero: the clock's reading at the start of the run."""
+
+    def __init__(self, zero: float) -> None:
+        self._zero = zero
+        self.latency: Latency = Latency()
+
+    def tell(self, event: str, now: float, **facts: object) -> Part:
+        """`event` has happened."""
+        at = round(now - self._zero, 6)
+        news = {"event": event, **facts}
+        return Part(Data(news), role="model", substream="status", at=at)
+
+    def failed(self, what: str, error: str, now: float, **facts: object) -> Part:
+        """`what` has failed."""
+        return self.tell("failed", now, what=what, **facts, error=error)
+
+    def latency_of(self, turn: int, now: float) -> list[Part]:
+        """How long each step towards this reply took, once it is heard."""
+        told = self.latency.audible(now)
+        if told is None:
+            return []
+        ended_at = round(told[0] - self._zero, 6)
+        return [self.tell("latency", now, turn=turn, ended_at=ended_at, ms=told[1])]
+
+    @staticmethod
+    def complete(turn: int, reason: TurnReason) -> Part:
+        """Reply `turn` is over, as far as the model is concerned."""
+        return Part(TurnComplete(turn, reason), role="model", turn=turn)

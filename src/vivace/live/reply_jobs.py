@@ -1,0 +1,208 @@
+"""The shell's side of replies: models that make them, and what gives them out.
+
+This file owns what of a reply is made and not given out yet, and what was given out and perhaps not
+heard: as much as an interruption for nothing has to bring back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from vivace.errors import ModelError
+from vivace.flow.channel import Channel
+from vivace.flow.clock import now
+from vivace.flow.drive import Shell
+from vivace.flow.processor import Processor
+from vivace.live.reply import FirstToken, GiveReply, MakeReply, PromptEnded
+from vivace.machines.machine import Job
+from vivace.machines.playout import Reply
+from vivace.part import Audio, Part, TurnComplete
+
+__all__ = ["Given", "ReplyJobs"]
+
+_CLEANUP_S = 0.5  # how long a new reply waits for the one before it to be gone
+_MADE = 64  # parts that wait to be given out: a sentence or two of tokens
+_MADE_S = 4.0  # seconds of audio that wait: the first sentence of a reply that is held
+_KEPT_S = 120.0  # seconds of audio that may be on their way to the ear, in all stages together
+_KEPT = 16_384  # parts likewise
+
+
+class ReplyJobs:
+    """Does the jobs of one conversation.
+
+    model: makes replies. voice: speaks what the program says; None passes it on as text.
+    """
+
+    def __init__(
+        self, model: Processor, voice: Processor | None, answer_within_s: float, most: int
+    ) -> None:
+        self._model = model
+        self._voice = voice
+        self._answer_within_s = answer_within_s
+        self._most = most
+        # Whoever wants a reply holds its job, and nobody else.
+        self._replies: WeakKeyDictionary[MakeReply, _Reply] = WeakKeyDictionary()
+
+    def told(self, job: Job, item: object) -> None:
+        """Hand on what the conversation tells a reply that is being made."""
+        assert isinstance(job, MakeReply)
+        match item:
+            case Part():
+                self._of(job).prompt.send_nowait(item)
+            case PromptEnded():
+                self._of(job).end_prompt()
+
+    async def do(self, job: Job, shell: Shell) -> None:
+        """Do a job."""
+        match job:
+            case MakeReply():
+                # One reply at a time, unless the one before it will not die: the floor moves on.
+                await shell.cleanup(_CLEANUP_S)
+                await self._of(job).make(self._voice if job.said else self._model)
+            case GiveReply():
+                await self._of(job.made).give(job, shell)
+
+    def _of(self, job: MakeReply) -> _Reply:
+        reply = self._replies.get(job)
+        if reply is None:
+            reply = self._replies[job] = _Reply(job, self._answer_within_s, self._most)
+        return reply
+
+
+class _Reply:
+    def __init__(self, job: MakeReply, answer_within_s: float, most: int) -> None:
+        self.prompt = Channel[Part](most)
+        for part in job.prompt:
+            self.prompt.send_nowait(part)
+        self._answer_within_s = answer_within_s
+        self._limit: asyncio.Timeout | None = None
+        self._made = Channel[Part](_MADE, seconds=_MADE_S, weigh=lambda part: part.seconds)
+        self._given = Given()  # under the newest number
+        if job.ended:
+            self.prompt.close()
+
+    # -- making -------------------------------------------------------------------------------
+
+    def end_prompt(self) -> None:
+        self.prompt.close()
+        if self._limit is not None and self._limit.when() is None:
+            self._limit.reschedule(now() + self._answer_within_s)
+
+    async def make(self, model: Processor | None) -> None:
+        """Let `model` make the reply; what it raises is told after what it made."""
+        try:
+            if model is None:
+                async for text in self.prompt:
+                    await self._made.send(text)
+            else:
+                async with aclosing(model(self.prompt)) as reply:
+                    while (part := await self._next(reply)) is not None:
+                        await self._made.send(part)
+        except Exception as error:
+            self._made.close(error)
+        else:
+            self._made.close()
+
+    async def _next(self, reply: AsyncIterator[Part]) -> Part | None:
+        """The next part; None at the end. Raises ModelError if it takes too long to answer."""
+        limit_s = self._answer_within_s if self.prompt.closed else None
+        try:
+            async with asyncio.timeout(limit_s) as self._limit:
+                return await anext(reply, None)
+        except TimeoutError as error:
+            if self._limit is None or not self._limit.expired():
+                raise  # the model's own
+            text = f"nothing more came within {self._answer_within_s:g} s"
+            raise ModelError(text) from error
+        finally:
+            self._limit = None
+
+    # -- giving -------------------------------------------------------------------------------
+
+    async def give(self, job: GiveReply, shell: Shell) -> None:
+        """Give out what was made and was not heard, and what is made from now on."""
+        again = [] if job.heard is None else self._given.rest(job.heard)
+        self._given = Given()
+        if again:
+            shell.post(FirstToken(job.turn))
+        for part in again:
+            await self._give(part.derive(turn=job.turn), shell)
+        begun = bool(again)
+        async for part in self._made:
+            if not begun and (part.text or part.seconds or part.function_call):
+                begun = True
+                shell.post(FirstToken(job.turn))
+            part = part.derive(turn=job.turn, role="model")
+            if part.function_call:
+                shell.post(part)  # what was called is remembered, whatever becomes of the reply
+            await self._give(part, shell)
+        await shell.emit(Part(TurnComplete(job.turn), role="model", turn=job.turn))
+
+    async def _give(self, part: Part, shell: Shell) -> None:
+        # Before it is sent: what an interruption takes out of the way was not heard either.
+        if isinstance(part.body, str | Audio) and not part.substream:
+            self._given.add(part)
+        await shell.emit(part)
+
+
+class Given:
+    """The sound and text of a reply that were given out, as long as they may be on their way.
+
+    At most 120 s of audio and 16,384 parts; what is older was heard long ago.
+    """
+
+    def __init__(self) -> None:
+        self._parts: deque[Part] = deque()
+        self._seconds = 0.0
+        self._gone_s = 0.0  # what is not kept any more
+        self._gone = ""
+
+    def add(self, part: Part) -> None:
+        """This is given out."""
+        self._parts.append(part)
+        self._seconds += part.seconds
+        while self._seconds > _KEPT_S or len(self._parts) > _KEPT:
+            old = self._parts.popleft()
+            self._seconds -= old.seconds
+            self._gone_s += old.seconds
+            self._gone = (self._gone + _words(old)).lstrip()
+
+    def rest(self, heard: Reply) -> list[Part]:
+        """What of it was not heard, to the sample and to the word."""
+        # What was heard is told without the space around it.
+        letters = len(heard.text) - len(self._gone)
+        if letters > 0 and not self._gone:
+            whole = "".join(map(_words, self._parts))
+            letters += len(whole) - len(whole.lstrip())
+        seconds = heard.seconds - self._gone_s
+        rest: list[Part] = []
+        for part in self._parts:
+            words = _words(part)
+            new, letters = words[max(0, letters) :], letters - len(words)
+            if isinstance(part.body, Audio):
+                left = _cut(part.body, max(0.0, seconds), new)
+                seconds -= part.body.seconds
+                rest += [] if left is None else [part.derive(body=left)]
+            elif new:
+                rest.append(part.derive(body=new))
+        return rest
+
+
+def _words(part: Part) -> str:
+    return part.body.words if isinstance(part.body, Audio) else part.text
+
+
+def _cut(audio: Audio, seconds: float, words: str) -> Audio | None:
+    """`audio` without its first `seconds`, and with what is left of its words."""
+    fmt = audio.format
+    # The sum of what was heard may be off by what floats lose: to the nearest frame, then.
+    skip = min(round(seconds * fmt.rate) * fmt.frame_bytes, len(audio.pcm))
+    if skip == len(audio.pcm):
+        return None
+    return msgspec.structs.replace(audio, pcm=audio.pcm[skip:], words=words)

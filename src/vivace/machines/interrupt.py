@@ -1,0 +1,172 @@
+"""Is it an interruption: what a sound over the agent must be like to take the floor from it.
+
+This file owns the policies, and the watch that puts what is known of a sound before one. That the
+agent is silent meanwhile is the floor's affair.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import ClassVar, TypeAlias
+
+import msgspec
+
+from vivace.errors import StageError
+from vivace.machines.backchannel import Backchannels
+
+__all__ = ["Interrupt", "Overlap", "OverlapWatch", "Predicate"]
+
+
+class Overlap(msgspec.Struct, frozen=True):
+    """A sound over the agent, as far as it is known.
+
+    speech_s: how long it has lasted, pauses left out. probability: how sure the detector is that it
+    is speech, 0 to 1. text: what was understood of it, "" if nothing was yet. over: it has ended.
+    """
+
+    speech_s: float = 0.0
+    probability: float = 1.0
+    text: str = ""
+    over: bool = False
+
+    @property
+    def words(self) -> int:
+        """How many words were understood."""
+        return len(self.text.split())
+
+
+Predicate: TypeAlias = Callable[[Overlap], bool]
+
+
+class Interrupt(msgspec.Struct, frozen=True):
+    """When a sound over the agent is an interruption. Made by the names below, not by hand.
+
+    `Interrupt.at_once`: any sound that is speech. `Interrupt.after(speech_s=, words=)`: after so
+    much of it. `Interrupt.unless_backchannel()`: words that are more than "mm-hm", or a sound that
+    goes on and on. `Interrupt.when(predicate)`: as you say. `Interrupt.never`: the reply is said to
+    its end, and the user is answered then.
+
+    judge: called whenever something new is known, and when the sound has lasted `looks_at_s`.
+    forgets: tells of a finished turn over the reply that it meant nothing; else it is answered
+        when the reply is over. protects: sounds do not even hold the reply.
+    """
+
+    at_once: ClassVar[Interrupt]
+    never: ClassVar[Interrupt]
+
+    judge: Predicate
+    looks_at_s: float = math.inf
+    forgets: Callable[[str], bool] = lambda text: not text.strip()
+    protects: bool = False
+
+    @staticmethod
+    def after(*, speech_s: float | None = None, words: int | None = None) -> Interrupt:
+        """After so many seconds of speech and so many words; what is not given is not asked for.
+
+        Raises StageError if neither is given.
+        """
+        if speech_s is None and words is None:
+            raise StageError(
+                "after what? give speech_s=, words=, or both; or use Interrupt.at_once"
+            )
+        least_s, least = speech_s or 0.0, words or 0
+
+        def judge(overlap: Overlap) -> bool:
+            return _reached(overlap.speech_s, least_s) and overlap.words >= least
+
+        return Interrupt(judge, least_s)
+
+    @staticmethod
+    def unless_backchannel(
+        languages: Iterable[str] = ("en",),
+        *,
+        also: Iterable[str] = (),
+        long_s: float = 1.0,
+        unless: Predicate | None = None,
+    ) -> Interrupt:
+        """Words that are more than "mm-hm" interrupt, and a sound of `long_s` without a word.
+
+        languages: of the lists that tell "mm-hm", as `("en", "de")`. also: more such words and
+            phrases. unless: tells of what would interrupt that it does not, as side talk.
+
+        Waiting a second costs nothing, since the agent is silent meanwhile; a cough or an "mm-hm"
+        is over by then, also with the detector's own delay in telling so.
+        """
+        heard = Backchannels(languages, also)
+
+        def judge(overlap: Overlap) -> bool:
+            long = _reached(overlap.speech_s, long_s) and not overlap.text.strip()
+            takes = long or not heard.covers(overlap.text)
+            return takes and not (unless is not None and unless(overlap))
+
+        return Interrupt(judge, long_s, heard.covers)
+
+    @staticmethod
+    def when(predicate: Predicate, *, looks_at_s: float = math.inf) -> Interrupt:
+        """When `predicate` says so; it is asked with each text, and after `looks_at_s` of sound."""
+        return Interrupt(predicate, looks_at_s)
+
+
+Interrupt.at_once = Interrupt(lambda overlap: True, 0.0)
+Interrupt.never = Interrupt(lambda overlap: False, protects=True)
+
+
+def _reached(seconds: float, least: float) -> bool:
+    # To a nanosecond: sums of times lose that much, and a deadline is such a sum.
+    return seconds >= least - 1e-9
+
+
+class OverlapWatch:
+    """Watches what the user does over a reply, and puts it before a policy."""
+
+    def __init__(self, policy: Interrupt) -> None:
+        self.policy: Interrupt = policy
+        self._since: float | None = None  # when the sound that goes on began
+        self._before_s = 0.0  # what the sounds before it have lasted
+        self._probability = 1.0
+        self._text = ""
+        self._looked = False
+
+    def began(self, now: float, probability: float = 1.0) -> bool:
+        """A sound has begun. True if that is an interruption."""
+        self._since = now
+        self._probability = probability
+        self._looked = False
+        return self._judge(now)
+
+    def ended(self, now: float) -> bool:
+        """It has ended. True if it was an interruption."""
+        if self._since is not None:
+            self._before_s += now - self._since
+            self._since = None
+        return self._judge(now)
+
+    def understood(self, text: str, now: float) -> bool:
+        """This is what was understood so far. True if it makes an interruption."""
+        self._text = text
+        return self._judge(now)
+
+    def tick(self, now: float) -> bool:
+        """Time has passed. True if it has become an interruption."""
+        due = self.deadline()
+        if due is None or now < due:
+            return False
+        self._looked = True
+        return self._judge(now)
+
+    def deadline(self) -> float | None:
+        """When the sound will have lasted as long as the policy wants to look at."""
+        if self._since is None or self._looked or math.isinf(self.policy.looks_at_s):
+            return None
+        return self._since + max(0.0, self.policy.looks_at_s - self._before_s)
+
+    def clear(self, policy: Interrupt | None = None) -> None:
+        """It came to nothing, or another reply is out, with a policy of its own."""
+        self.__init__(policy or self.policy)  # type: ignore[misc]
+
+    def _judge(self, now: float) -> bool:
+        lasted = self._before_s + (0.0 if self._since is None else now - self._since)
+        return self.policy.judge(
+            Overlap(lasted, self._probability, self._text, over=self._since is None)
+        )
