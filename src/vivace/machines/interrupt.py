@@ -122,11 +122,7 @@ class OverlapWatch:
 
     def __init__(self, policy: Interrupt) -> None:
         self.policy: Interrupt = policy
-        self._since: float | None = None  # when the sound that goes on began
-        self._before_s = 0.0  # what the sounds before it have lasted
-        self._probability = 1.0
-        self._text = ""
-        self._looked = False
+        self.clear()
 
     def began(self, now: float, probability: float = 1.0) -> bool:
         """A sound has begun. True if that is an interruption."""
@@ -161,9 +157,13 @@ class OverlapWatch:
             return None
         return self._since + max(0.0, self.policy.looks_at_s - self._before_s)
 
-    def clear(self, policy: Interrupt | None = None) -> None:
-        """It came to nothing, or another reply is out, with a policy of its own."""
-        self.__init__(policy or self.policy)  # type: ignore[misc]
+    def clear(self) -> None:
+        """What was heard came to nothing, or is over."""
+        self._since: float | None = None  # when the sound that goes on began
+        self._before_s = 0.0  # what the sounds before it have lasted
+        self._probability = 1.0
+        self._text = ""
+        self._looked = False  # the policy has had its look at the sound that goes on
 
     def _judge(self, now: float) -> bool:
         lasted = self._before_s + (0.0 if self._since is None else now - self._since)

@@ -1,0 +1,186 @@
+"""Policies of interruption: each with exact times, and what holds for all of them."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vivace.errors import StageError
+from vivace.machines.interrupt import Interrupt, Overlap, OverlapWatch
+
+DEFAULT = Interrupt.unless_backchannel()
+
+
+def test_at_once() -> None:
+    """Any sound that is speech interrupts when it begins."""
+    assert OverlapWatch(Interrupt.at_once).began(1.0)
+
+
+def test_never() -> None:
+    """Nothing does, and sounds do not even hold the reply."""
+    watch = OverlapWatch(Interrupt.never)
+    assert Interrupt.never.protects
+    assert not watch.began(1.0)
+    assert watch.deadline() is None
+    assert not watch.understood("stop it at once please", 2.0)
+    assert not watch.ended(9.0)
+
+
+def test_after_seconds() -> None:
+    """The sound must last so long; the watch wants to be woken then, and once."""
+    watch = OverlapWatch(Interrupt.after(speech_s=0.5))
+    assert not watch.began(1.0)
+    assert watch.deadline() == 1.5
+    assert not watch.tick(1.25)
+    assert watch.tick(1.5)
+    assert watch.deadline() is None
+    assert not watch.tick(1.75)
+
+
+def test_after_words() -> None:
+    """So many words must be understood, in a sound however short."""
+    watch = OverlapWatch(Interrupt.after(words=2))
+    assert not watch.began(1.0)
+    assert not watch.understood("stop", 1.25)
+    assert watch.understood("stop that", 1.25)
+
+
+def test_after_seconds_and_words() -> None:
+    """If both are given, both are needed."""
+    watch = OverlapWatch(Interrupt.after(speech_s=0.5, words=2))
+    assert not watch.began(1.0)
+    assert not watch.understood("stop that", 1.25)
+    assert watch.tick(1.5)
+    watch.clear()
+    assert not watch.began(1.0)
+    assert not watch.tick(1.5)
+    assert not watch.understood("stop", 1.625)
+    assert watch.understood("stop that", 1.75)
+
+
+def test_after_what() -> None:
+    """A policy that asks for nothing is a mistake, and the error says what to give."""
+    with pytest.raises(StageError, match="give speech_s=, words=, or both"):
+        Interrupt.after()
+
+
+def test_words_that_are_no_backchannel() -> None:
+    """By default words interrupt, unless they only say that somebody listens."""
+    watch = OverlapWatch(DEFAULT)
+    assert not watch.began(1.0)
+    assert not watch.understood("mm-hm", 1.25)
+    assert watch.understood("mm-hm but", 1.5)
+
+
+def test_a_long_sound_without_words() -> None:
+    """A second of sound in which nothing was understood interrupts."""
+    watch = OverlapWatch(DEFAULT)
+    assert not watch.began(1.0)
+    assert watch.deadline() == 2.0
+    assert watch.tick(2.0)
+
+
+def test_a_long_backchannel_is_none() -> None:
+    """Whoever says "yeah, right, of course" for two seconds is still listening."""
+    watch = OverlapWatch(DEFAULT)
+    assert not watch.began(1.0)
+    assert not watch.understood("yeah right", 1.75)
+    assert not watch.tick(2.0)
+    assert not watch.ended(3.0)
+
+
+def test_pauses_do_not_count_as_sound() -> None:
+    """Two coughs of half a second are one second of sound, whatever lies between them."""
+    watch = OverlapWatch(DEFAULT)
+    assert not watch.began(1.0)
+    assert not watch.ended(1.5)
+    assert watch.deadline() is None
+    assert not watch.began(2.5)
+    assert watch.deadline() == 3.0
+    assert not watch.tick(2.75)
+    assert watch.tick(3.0)
+
+
+def test_an_end_without_a_beginning() -> None:
+    """The end of a sound that began before the reply says nothing."""
+    assert not OverlapWatch(DEFAULT).ended(1.0)
+
+
+def test_languages_and_words_of_ones_own() -> None:
+    """The lists are the caller's to choose and to add to."""
+    policy = Interrupt.unless_backchannel(["de"], also=["passt"])
+    assert not policy.judge(Overlap(text="genau, passt"))
+    assert policy.judge(Overlap(text="yeah"))
+    assert policy.forgets("genau")
+    assert not policy.forgets("yeah")
+
+
+def test_unless() -> None:
+    """A predicate of the caller's tells of what would interrupt that it is side talk."""
+    unless = Interrupt.unless_backchannel(unless=lambda overlap: overlap.probability < 0.7)
+    far, near = OverlapWatch(unless), OverlapWatch(unless)
+    far.began(1.0, 0.6)
+    near.began(1.0, 0.95)
+    assert not far.understood("pass me the salt", 1.5)
+    assert near.understood("pass me the salt", 1.5)
+
+
+def test_a_predicate_of_ones_own() -> None:
+    """It sees all that is known, whenever something new is."""
+    seen: list[Overlap] = []
+
+    def loud(overlap: Overlap) -> bool:
+        seen.append(overlap)
+        return overlap.words > 2
+
+    watch = OverlapWatch(Interrupt.when(loud, looks_at_s=0.25))
+    assert not watch.began(1.0, 0.875)
+    assert not watch.tick(1.25)
+    assert not watch.understood("well then", 1.5)
+    assert not watch.ended(1.75)
+    assert watch.understood("well then no", 2.0)
+    assert seen == [
+        Overlap(0.0, 0.875, "", False),
+        Overlap(0.25, 0.875, "", False),
+        Overlap(0.5, 0.875, "well then", False),
+        Overlap(0.75, 0.875, "well then", True),
+        Overlap(0.75, 0.875, "well then no", True),
+    ]
+
+
+def test_a_new_sound_after_it_came_to_nothing() -> None:
+    """What was dismissed does not count again."""
+    watch = OverlapWatch(Interrupt.after(words=2))
+    watch.began(1.0)
+    watch.understood("well", 1.25)
+    watch.clear()
+    watch.began(2.0)
+    assert not watch.understood("no", 2.25)
+    assert watch.policy.looks_at_s == 0.0
+
+
+@given(
+    st.sampled_from([DEFAULT, Interrupt.at_once, Interrupt.never, Interrupt.after(speech_s=0.3)]),
+    st.lists(
+        st.tuples(st.sampled_from(["began", "ended", "words", "tick"]), st.floats(0.0, 2.0)),
+        max_size=30,
+    ),
+)
+def test_time_alone_is_asked_once(policy: Interrupt, events: list[tuple[str, float]]) -> None:
+    """A deadline lies ahead or is due; after a tick at it, the same sound has none any more."""
+    watch, now = OverlapWatch(policy), 0.0
+    for event, seconds in events:
+        now += seconds
+        match event:
+            case "began":
+                watch.began(now)
+            case "ended":
+                watch.ended(now)
+            case "words":
+                watch.understood("hmm", now)
+            case _:
+                due = watch.deadline()
+                watch.tick(now)
+                assert due is None or due > now or watch.deadline() is None
+    assert (watch.deadline() or 0.0) < math.inf
