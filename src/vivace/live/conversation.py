@@ -57,6 +57,7 @@ class Conversation(Machine):
         self._dismissed: list[Part] = []
         self._dismissed_at = -math.inf
         self._speaking = False  # the user is, also where that means nothing to the floor
+        self._nobody_ends_it = False  # the pause: no detector tells whether the turn is over
         self._heard_at = 0.0  # media time up to which the user's audio has come
         self._behind = math.inf  # the clock minus media time
         self._idle_since = zero
@@ -146,9 +147,11 @@ class Conversation(Machine):
                 out += self._agent.happened(Event.ASKED, now)
             elif self._finishing:
                 out += [*self._replies.stop_reading(), *self._replies.drop_back()]
-        state = self._floor.state
+        state, turn = self._floor.state, self._floor.turn
+        for right in self._replies.verdicts():
+            out.append(self._news.tell("speculated", now, right=right, turn=turn))
         if state != before:
-            out.append(self._news.tell("floor", now, floor=state.value, turn=self._floor.turn))
+            out.append(self._news.tell("floor", now, floor=state.value, turn=turn))
         return out
 
     def _wanted(self) -> bool:
@@ -181,6 +184,7 @@ class Conversation(Machine):
 
     def _speech_started(self, probability: float, now: float) -> list[Output]:
         self._speaking = self._memory.spoken = True
+        self._nobody_ends_it = False
         self._agenda.user_was_heard()
         if self._agent.protected():
             return []
@@ -198,13 +202,15 @@ class Conversation(Machine):
         out = self._agent.happened(Event.SPEECH_ENDED, now)
         if self._floor.replying:
             out += self._agent.judged(self._overlap.ended(now), now)
+        self._nobody_ends_it = not ended.turn_follows
         if ended.turn_follows:
             return out if ended.transcript_follows else out + self._guess(None)
         return out + self._ended_by_itself(now)
 
     def _ended_by_itself(self, now: float) -> list[Output]:
         """Nobody detects ends of turns: the turn ends with what the model is triggered by."""
-        if self._floor.state not in (State.PAUSE, State.VERDICT):
+        paused = self._floor.state in (State.PAUSE, State.VERDICT)
+        if not paused or not self._nobody_ends_it:
             return []
         if self._manners.trigger == AudioTriggerMode.END_OF_SPEECH or self._memory.said:
             return self._turn_ended(now)
@@ -227,9 +233,9 @@ class Conversation(Machine):
         elif self._replies.may_come_back and new and not self._overlap.policy.forgets(part.text):
             # It was cancelled for something.
             out += [*self._replies.drop_back(), *self._replies.read_ahead()]
-        if is_interim(part) and part.at == self._agent.ended_at:
-            out += self._guess(part)
-        return out
+        if not is_interim(part):
+            return out + self._ended_by_itself(now)
+        return out + self._guess(part) if part.at == self._agent.ended_at else out
 
     def _guess(self, text: Part | None) -> list[Output]:
         may = self._manners.speculate and not self._replies.guessing

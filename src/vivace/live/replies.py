@@ -56,8 +56,7 @@ class Replies:
         self._ahead: _Ahead | None = None
         self.out: Out | None = None
         self._back: Out | None = None  # cancelled, perhaps for nothing
-        self.guessed: int = 0  # replies begun on a guess
-        self.guesses_right: int = 0
+        self._verdicts: list[bool] = []  # on guesses, not told yet
 
     # -- before the turn has ended ------------------------------------------------------------
 
@@ -92,7 +91,7 @@ class Replies:
 
         text: what was understood last, and may be the end of it.
         """
-        turn = self._memory.turn(text)
+        turn = self._memory.turn(text if text is not None and text.text.strip() else None)
         if not turn or len(turn) > _TURN_PARTS:
             return []
         out = self.read_ahead()
@@ -100,7 +99,6 @@ class Replies:
             return []
         made = self._ahead.made
         self._ahead.guess = turn
-        self.guessed += 1
         return [*out, *(Tell(made, part) for part in turn), Tell(made, PromptEnded())]
 
     @property
@@ -111,7 +109,16 @@ class Replies:
     def stop_reading(self) -> list[Output]:
         """Nobody wants the reply that is being read ahead for."""
         ahead, self._ahead = self._ahead, None
-        return [] if ahead is None else [Cancel(ahead.made)]
+        if ahead is None:
+            return []
+        if ahead.guess is not None:
+            self._verdicts.append(False)
+        return [Cancel(ahead.made)]
+
+    def verdicts(self) -> list[bool]:
+        """Which guesses were right, since it was asked last."""
+        verdicts, self._verdicts = self._verdicts, []
+        return verdicts
 
     # -- a reply is wanted --------------------------------------------------------------------
 
@@ -122,7 +129,7 @@ class Replies:
         right = ahead is not None and ahead.guess is not None and _same(ahead.guess, said)
         if right and ahead is not None and self._stands(ahead):
             self._memory.take_turn(now)
-            self.guesses_right += 1
+            self._verdicts.append(True)
             self._ahead = None
             return [*self.drop_back(), self._give(ahead.made, turn)]
         out = self.grow() if ahead is not None and ahead.guess is None else self.stop_reading()

@@ -122,6 +122,7 @@ class OverlapWatch:
 
     def __init__(self, policy: Interrupt) -> None:
         self.policy: Interrupt = policy
+        self._since: float | None
         self.clear()
 
     def began(self, now: float, probability: float = 1.0) -> bool:
@@ -159,7 +160,7 @@ class OverlapWatch:
 
     def clear(self) -> None:
         """What was heard came to nothing, or is over."""
-        self._since: float | None = None  # when the sound that goes on began
+        self._since = None  # when the sound that goes on began
         self._before_s = 0.0  # what the sounds before it have lasted
         self._probability = 1.0
         self._text = ""
