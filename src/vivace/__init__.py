@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from vivace.live.live_model import LiveModelProcessor
     from vivace.live.reply import AudioTriggerMode
     from vivace.live.rolling_prompt import RollingPrompt
+    from vivace.machines.floor import FloorRules
+    from vivace.machines.interrupt import Interrupt, Overlap
     from vivace.metrics.spans import Spans
     from vivace.metrics.trace import Trace, trace
     from vivace.part import (
+        Ask,
         Audio,
         Call,
         Data,
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
         Reset,
         Response,
         Resumed,
+        Say,
         Signal,
         SpeechEnded,
         SpeechStarted,
@@ -88,6 +92,8 @@ __all__ = [
     "Resumed",
     "Playing",
     "Played",
+    "Say",
+    "Ask",
     "VivaceError",
     "slice_pcm",
     # composing
@@ -129,6 +135,9 @@ __all__ = [
     # conversations
     "LiveModelProcessor",
     "AudioTriggerMode",
+    "Interrupt",
+    "Overlap",
+    "FloorRules",
     "RollingPrompt",
     # watching runs
     "observe",
@@ -142,7 +151,7 @@ __all__ = [
 
 _HOMES = {
     "vivace.part": "Part Audio Image Data Call Response Signal SpeechStarted SpeechEnded TurnEnded "
-    "TurnComplete InputEnded Interrupted Reset Held Resumed Playing Played",
+    "TurnComplete InputEnded Interrupted Reset Held Resumed Playing Played Say Ask",
     "vivace.audio": "AudioFormat slice_pcm",
     "vivace.errors": "VivaceError",
     "vivace.flow.processor": "Processor processor chain",
@@ -170,6 +179,8 @@ _HOMES = {
     "vivace.live.live_model": "LiveModelProcessor",
     "vivace.live.reply": "AudioTriggerMode",
     "vivace.live.rolling_prompt": "RollingPrompt",
+    "vivace.machines.floor": "FloorRules",
+    "vivace.machines.interrupt": "Interrupt Overlap",
     "vivace.metrics.trace": "trace Trace",
     "vivace.metrics.spans": "Spans",
 }

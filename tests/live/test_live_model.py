@@ -17,15 +17,19 @@ from vivace import (
     Part,
     Processor,
     Reset,
+    Say,
+    Speak,
     SpeechEnded,
     SpeechStarted,
     TurnComplete,
     TurnEnded,
     processor,
 )
+from vivace.errors import StageError
 from vivace.flow.clock import now
 from vivace.flow.scope import AbandonedTask
 from vivace.models import Scripted
+from vivace.testing.fakes import FakeVoice
 from vivace.testing.script import play
 
 pytestmark = pytest.mark.virtual(seeds=5)
@@ -235,3 +239,180 @@ async def test_a_long_reply_does_not_make_deaf(piece_s: float) -> None:
             if isinstance(part.body, Interrupted):
                 break
     assert seen[-1][0] == 2.0
+
+
+# -- turns of the program's, and what the agent begins by itself ------------------------------
+
+
+async def test_say_goes_through_the_voice_and_past_the_model() -> None:
+    """The stages from `Speak` on say it; the model is not asked."""
+    live = LiveModelProcessor(Scripted(["never asked"]) + Speak(FakeVoice(word_s=0.5)))
+    seen = await play(live, [(0.0, Part(Say("Please hold.")))])
+    spoken = [part.body.words.strip() for _, part in seen if isinstance(part.body, Audio)]
+    assert spoken == ["Please", "hold."]
+    assert completed(seen) == [TurnComplete(1)]
+
+
+async def test_say_without_a_voice_is_text() -> None:
+    """It goes out as it is, as a reply with a number."""
+    seen = await play(LiveModelProcessor(Scripted(["no"])), [(0.0, Part(Say("Please hold.")))])
+    assert reply_texts(seen) == [(0.0, 1, "Please hold.")]
+
+
+async def test_a_voice_of_its_own() -> None:
+    """What the program says may be spoken by another voice than the model's."""
+    voice = Speak(FakeVoice(word_s=0.25))
+    live = LiveModelProcessor(Scripted(["no"]), voice=voice, greeting="Hello there")
+    seen = await play(live, [(1.0, Part.image(b"x"))])
+    assert [part.seconds for _, part in seen if isinstance(part.body, Audio)] == [0.25, 0.25]
+
+
+async def test_a_greeting_comes_before_anything_else() -> None:
+    """At the start, though the user says nothing; and it is in the prompt of the first turn."""
+    prompts: list[list[str]] = []
+
+    @processor
+    async def model(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        prompts.append([part.text async for part in stream])
+        yield Part("fine", role="model")
+
+    live = LiveModelProcessor(model, greeting="Hello!")
+    seen = await play(live, [(5.0, Part("hi")), (5.0, Part(TurnEnded(5.0)))])
+    assert reply_texts(seen) == [(0.0, 1, "Hello!"), (5.0, 2, "fine")]
+    assert prompts == [["Hello!", "hi"]]
+
+
+async def test_silence_counts_from_the_end_of_what_was_heard() -> None:
+    """Ten seconds of sound are played, then five of silence: the model is asked once more."""
+    model = Scripted(["one two three four five six seven eight nine ten", "still there?"])
+    live = LiveModelProcessor(model + Speak(FakeVoice(word_s=1.0)), idle_after_s=5.0)
+    script = [(0.0, Part("hi")), (0.0, Part(TurnEnded(0.0))), (20.0, Part.image(b"x"))]
+    seen = await play(live + AudioRateLimiter(), script)
+    events = [(at, part.body.value) for at, part in seen if isinstance(part.body, Data)]
+    asked = [(at, event["turn"]) for at, event in events if event["event"] == "asked"]
+    ends = [at for at, part in seen if isinstance(part.body, TurnComplete)]
+    assert asked == [(0.0, 1), (ends[0] + 5.0, 2)]
+
+
+async def test_the_model_reads_before_the_user_has_finished() -> None:
+    """What is known goes to it with the first sound; a picture as it comes; the turn at its end."""
+    read: list[tuple[float, str]] = []
+
+    @processor
+    async def model(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            read.append((now(), part.text or part.mimetype))
+        yield Part("fine", role="model")
+
+    script = [
+        (0.0, Part("be kind", role="system")),
+        (1.0, Part(SpeechStarted(1.0))),
+        (1.5, Part.image(b"x")),
+        (2.0, Part(SpeechEnded(2.0, turn_follows=True))),
+        (2.5, Part("what is that", at=2.0)),
+        (2.5, Part(TurnEnded(2.0))),
+    ]
+    seen = await play(LiveModelProcessor(model), script)
+    assert read == [(1.0, "be kind"), (1.5, "image/jpeg"), (2.5, "what is that")]
+    assert reply_texts(seen) == [(2.5, 1, "fine")]
+
+
+@pytest.mark.parametrize("speculate", [False, True])
+async def test_a_guess_saves_the_models_time(speculate: bool) -> None:
+    """The model takes a second; the turn is sure half a second after it is probable."""
+    script = [
+        (1.0, Part(SpeechStarted(1.0))),
+        (2.0, Part(SpeechEnded(2.0, transcript_follows=True, turn_follows=True))),
+        (2.0, Part("hello you", at=2.0, metadata={"interim": True})),
+        (2.5, Part("hello you", at=2.0)),
+        (2.5, Part(TurnEnded(2.0))),
+    ]
+    live = LiveModelProcessor(Scripted(["fine"], delay_s=1.0), speculate=speculate)
+    seen = await play(live, script)
+    assert reply_texts(seen) == [(3.0 if speculate else 3.5, 1, "fine")]
+
+
+async def test_nothing_of_a_wrong_guess_is_ever_heard() -> None:
+    """A reply that was made on a guess, tool calls and all, is gone when the user goes on."""
+    called: list[str] = []
+
+    @processor
+    async def model(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        prompt = [part.text async for part in stream]
+        called.append(prompt[-1])
+        yield Part(f"so, {prompt[-1]}", role="model")
+        yield Part.call("order", {"what": prompt[-1]}, id=prompt[-1])
+
+    script = [
+        (1.0, Part(SpeechStarted(1.0))),
+        (2.0, Part(SpeechEnded(2.0, transcript_follows=True, turn_follows=True))),
+        (2.0, Part("pizza", at=2.0, metadata={"interim": True})),
+        (2.5, Part(SpeechStarted(2.5))),
+        (3.0, Part(SpeechEnded(3.0, transcript_follows=True, turn_follows=True))),
+        (3.5, Part("pizza no pasta", at=3.0)),
+        (3.5, Part(TurnEnded(3.0))),
+    ]
+    seen = await play(LiveModelProcessor(model, speculate=True), script)
+    assert called == ["pizza", "pizza no pasta"]
+    assert reply_texts(seen) == [(3.5, 1, "so, pizza no pasta")]
+    assert [part.body.id for _, part in seen if isinstance(part.body, Call)] == ["pizza no pasta"]
+
+
+async def test_a_model_that_fails_while_it_reads_ahead() -> None:
+    """Its failure counts when it is asked, and then for that turn alone."""
+    begun = 0
+
+    @processor
+    async def model(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            raise OSError("no model")
+        async for _ in stream:
+            pass
+        yield Part("fine", role="model")
+
+    script = [
+        (1.0, Part(SpeechStarted(1.0))),
+        (3.0, Part("hello", at=3.0)),
+        (3.0, Part(SpeechEnded(3.0))),
+        (5.0, Part("hello again")),
+        (5.0, Part(TurnEnded(5.0))),
+    ]
+    seen = await play(LiveModelProcessor(model), script)
+    assert completed(seen) == [TurnComplete(1, "failed"), TurnComplete(2)]
+    assert failures(seen) == ["no model"]
+
+
+async def test_a_limit_of_the_models_own_is_not_ours() -> None:
+    """A TimeoutError that the model raises is told as what it is."""
+
+    @processor
+    async def model(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for _ in stream:
+            pass
+        async with asyncio.timeout(1.0):
+            await asyncio.sleep(3600)
+        yield Part("never", role="model")
+
+    seen = await play(LiveModelProcessor(model), [(0.0, "hi")])
+    assert failures(seen) == ["TimeoutError"]
+
+
+async def test_a_model_that_stops_answering_after_it_has_read_ahead() -> None:
+    """The limit counts from the end of the prompt, however long the user spoke before."""
+    live = LiveModelProcessor(hanging, answer_within_s=5.0)
+    script = [
+        (0.0, Part(SpeechStarted(0.0))),
+        (60.0, Part("hi", at=60.0)),
+        (60.0, Part(SpeechEnded(60.0))),
+    ]
+    seen = await play(live, script)
+    assert completed(seen) == [TurnComplete(1, "timeout")]
+    assert seen[-1][0] == 65.0
+
+
+def test_a_way_to_go_on_that_is_not_known() -> None:
+    """The error names those that are."""
+    with pytest.raises(StageError, match="use 'resume' or 'ask_again'"):
+        LiveModelProcessor(hanging, false_interruption="repeat")  # type: ignore[arg-type]

@@ -203,6 +203,6 @@ def _cut(audio: Audio, seconds: float, words: str) -> Audio | None:
     fmt = audio.format
     # The sum of what was heard may be off by what floats lose: to the nearest frame, then.
     skip = min(round(seconds * fmt.rate) * fmt.frame_bytes, len(audio.pcm))
-    if skip == len(audio.pcm):
+    if skip == len(audio.pcm) and not words.strip():
         return None
     return msgspec.structs.replace(audio, pcm=audio.pcm[skip:], words=words)
