@@ -16,6 +16,7 @@ import vivace.testing
 from vivace import (
     PASSTHROUGH_ALWAYS,
     PASSTHROUGH_FALLBACK,
+    Ask,
     Audio,
     AudioFormat,
     AudioRateLimiter,
@@ -24,11 +25,14 @@ from vivace import (
     Data,
     DetectSpeech,
     DetectTurn,
+    FloorRules,
     Held,
     Image,
     InputEnded,
+    Interrupt,
     Interrupted,
     LiveModelProcessor,
+    Overlap,
     Part,
     PartProcessor,
     Played,
@@ -39,6 +43,7 @@ from vivace import (
     Response,
     Resumed,
     RollingPrompt,
+    Say,
     Signal,
     Spans,
     Speak,
@@ -144,7 +149,9 @@ def every_body_is_known(part: Part) -> str:
             return f"{assert_type(turn, int)} {body.reason}"
         case Interrupted(turn=turn, heard=heard):
             return f"{turn}: {assert_type(heard, str)}"
-        case InputEnded() | Reset() | Held() | Resumed() | Playing():
+        case Say(text=text):
+            return assert_type(text, str)
+        case InputEnded() | Reset() | Held() | Resumed() | Playing() | Ask():
             return "signal"
         case _:
             assert_never(body)
@@ -411,6 +418,39 @@ def converse(model: Processor) -> None:
     LiveModelProcessor(say)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     LiveModelProcessor(model, trigger_model_mode="text")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     pacer.chunks_played = 3  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
+
+
+def side_talk(overlap: Overlap) -> bool:
+    assert_type(overlap.speech_s, float)
+    assert_type(overlap.words, int)
+    return overlap.probability < 0.7 and not overlap.text
+
+
+def floor_of_ones_own(model: Processor) -> Processor:
+    policies = [
+        Interrupt.at_once,
+        Interrupt.never,
+        Interrupt.after(speech_s=0.5, words=2),
+        Interrupt.unless_backchannel(["en", "de"], also=["copy"], unless=side_talk),
+        Interrupt.when(side_talk, looks_at_s=0.5),
+    ]
+    assert_type(policies, list[Interrupt])
+    Interrupt.after(0.5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Interrupt.when("always")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    LiveModelProcessor(model, false_interruption="no")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return LiveModelProcessor(
+        model,
+        interrupt=policies[0],
+        rules=FloorRules(hold_s=3.0),
+        greeting="Hello!",
+        idle_after_s=20.0,
+        speculate=True,
+    )
+
+
+def wishes() -> list[Part]:
+    Say(b"hello")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return [Part(Say("Your taxi is here.", protected=True)), Part(Ask())]
 
 
 async def remember(part: Part) -> None:

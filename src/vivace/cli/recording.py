@@ -206,6 +206,8 @@ class Recording:
                 self.floor.append(Span(at, None, news["floor"]))
             case "asked":
                 self._turn(number, at).prompt = list(news.get("prompt", ()))
+            case "saying" | "brought_back":
+                self._turn(number, at)
             case "queued":
                 self._turn(number, at).queued.append((at, news["seconds"]))
             case "cut":
