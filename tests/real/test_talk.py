@@ -1,11 +1,13 @@
 """`vivace talk` as a program, with real ears and a real voice; only the answers are canned."""
 
 import asyncio
+import itertools
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,17 @@ def turns(out: Path) -> list[dict[str, object]]:
     return found
 
 
+def unheld(sound: Any, rate: int, held: Any) -> Any:
+    """The sound without the silence of a hold, which may fall into the middle of a word."""
+    for span in held:
+        place = int(span["start_s"] * rate) - rate // 10
+        end = int(span["end_s"] * rate) + rate // 10
+        silences = itertools.groupby(range(place, end), key=lambda at: sound[at] == 0)
+        gap = max((list(run) for silent, run in silences if silent), key=len)
+        sound = [*sound[: gap[0]], *sound[gap[-1] + 1 :]]
+    return sound
+
+
 def test_each_turn_is_answered_and_the_report_tells_how(out: Path) -> None:
     """The cough holds the first answer, speech cuts the second, and the prompt says so."""
     first, second, third = turns(out)
@@ -74,12 +87,14 @@ def test_the_sound_file_says_what_was_said(out: Path) -> None:
     sound, rate = soundfile.read(out / "conversation.wav", always_2d=True)
     whisper = Whisper.load()
     left, right = out / "left.wav", out / "right.wav"
+    first, second, third = turns(out)
     soundfile.write(left, sound[:, 0], rate)
-    soundfile.write(right, sound[:, 1], rate)
+    soundfile.write(right, unheld(sound[:, 1], rate, first["held"]), rate)
     said, answered = (asyncio.run(whisper(read_audio(path))) for path in (left, right))
     print(said, answered, sep="\n")
-    assert words(said)[:9] == words("Go somewhere and do something. Go forward ten meters.")
-    first, second, third = turns(out)
+    # The cough may be heard as a hum.
+    spoken = [word for word in words(said) if word not in ("uh", "um", "hm", "hmm")]
+    assert spoken[:9] == words("Go somewhere and do something. Go forward ten meters.")
     expected = [*words(str(first["heard"])), *words(str(second["heard"])), *words(ANSWERS[0])]
     # The last word before the cut may be half a word.
     assert words(answered)[: len(words(ANSWERS[0]))] == words(str(first["heard"]))
