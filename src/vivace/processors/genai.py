@@ -22,6 +22,7 @@ from vivace.flow.channel import Channel
 from vivace.flow.part_processor import part_processor
 from vivace.flow.processor import Processor
 from vivace.flow.run import Run, current_run
+from vivace.flow.scope import STOP_WITHIN_S
 from vivace.part import Part, is_side_lane
 from vivace.processors.genai_bodies import genai
 from vivace.processors.genai_parts import from_genai_part, to_genai_part
@@ -83,14 +84,17 @@ class _Theirs(Processor):
         reader = run.start(feed.fill(stream, self.name), f"feed {self.name}")
         # As a stream of theirs: any other would be wrapped in one more generator.
         given = genai().processor.ProcessorStream(feed, trace=None)
-        results = _results(lambda: self._theirs(given), feed.heard, self.name)
+        results = _results(lambda: self._theirs(given), feed.heard, self.name, feed.parts.close)
         try:
             async for part in results:
                 yield part
         finally:
-            feed.parts.close()
-            reader.cancel()
-            await results.aclose()
+            # Theirs first: an end of its input would begin a cleanup that is then cut short.
+            try:
+                await results.aclose()
+            finally:
+                feed.parts.close()
+                reader.cancel()
 
 
 def _part_stage(theirs: Any) -> Processor:
@@ -143,9 +147,12 @@ class _Feed:
 
 
 async def _results(
-    begin: Callable[[], Any], heard: _Heard, name: str
+    begin: Callable[[], Any], heard: _Heard, name: str, end_input: Callable[[], None] | None = None
 ) -> AsyncGenerator[Part, None]:
-    """What their stream yields that `begin` returns; it runs in a task of its own."""
+    """What their stream yields that `begin` returns; it runs in a task of its own.
+
+    end_input: called if it will not be cancelled, for it may yet end with its input.
+    """
     run, shown = current_run(), _Heard()
     outbox = Channel[Part](_HOP)
     run.bus.register(outbox)
@@ -178,7 +185,12 @@ async def _results(
         outbox.close()
         task.cancel()
         if not task.done():
-            await asyncio.wait([task])  # its cleanup comes before that of what it reads from
+            # Its cleanup comes before that of what it reads from.
+            await asyncio.wait([task], timeout=STOP_WITHIN_S / 8)
+        if not task.done():
+            if end_input is not None:
+                end_input()
+            await asyncio.wait([task])
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             raise error  # of their cleanup: whoever closes this stage is told
 
