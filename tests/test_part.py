@@ -22,6 +22,7 @@ from vivace.part import (
     Interrupted,
     Part,
     Played,
+    PlayedTo,
     Playing,
     Reset,
     Response,
@@ -53,6 +54,7 @@ SIGNALS: list[Any] = [
     Playing(2),
     Played(2),
     Played(2, "failed"),
+    PlayedTo(2, 1.5),
 ]
 BODIES: list[Any] = [
     "",

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Interrupted,
         Part,
         Played,
+        PlayedTo,
         Playing,
         Reset,
         Response,
@@ -88,6 +89,7 @@ __all__ = [
     "Resumed",
     "Playing",
     "Played",
+    "PlayedTo",
     "VivaceError",
     "slice_pcm",
     # composing
@@ -142,7 +144,7 @@ __all__ = [
 
 _HOMES = {
     "vivace.part": "Part Audio Image Data Call Response Signal SpeechStarted SpeechEnded TurnEnded "
-    "TurnComplete InputEnded Interrupted Reset Held Resumed Playing Played",
+    "TurnComplete InputEnded Interrupted Reset Held Resumed Playing Played PlayedTo",
     "vivace.audio": "AudioFormat slice_pcm",
     "vivace.errors": "VivaceError",
     "vivace.flow.processor": "Processor processor chain",

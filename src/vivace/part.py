@@ -25,6 +25,7 @@ __all__ = [
     "Interrupted",
     "Part",
     "Played",
+    "PlayedTo",
     "Playing",
     "Reset",
     "Response",
@@ -60,7 +61,7 @@ _NOTHING: Mapping[str, Any] = _Nothing()
 
 
 class Audio(msgspec.Struct, frozen=True, gc=False, tag="audio", omit_defaults=True):
-    """Linear PCM, and the words that it says if whoever made it knows them.
+    """Raw audio, and the words that it says if whoever made it knows them.
 
     pcm: `frames * format.frame_bytes` bytes; may be empty.
     words: the text spoken in these very samples, with the spaces between words kept, so that
@@ -192,10 +193,21 @@ class Played(Signal, frozen=True, tag="played", omit_defaults=True):
     reason: TurnReason = "done"
 
 
+class PlayedTo(Signal, frozen=True, tag="played_to"):
+    """From the listener's side: so many `seconds` of reply `turn` have been played there.
+
+    Counted from the reply's first sample, however often it was held. Where nobody reports, what
+    was heard is estimated.
+    """
+
+    turn: int
+    seconds: float
+
+
 Body: TypeAlias = Union[  # noqa: UP007 - msgspec reads the union at run time
     str, Audio, Image, Data, Call, Response,
     SpeechStarted, SpeechEnded, TurnEnded, TurnComplete, InputEnded,
-    Interrupted, Reset, Held, Resumed, Playing, Played,
+    Interrupted, Reset, Held, Resumed, Playing, Played, PlayedTo,
 ]  # fmt: skip
 
 

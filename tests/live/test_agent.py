@@ -46,7 +46,7 @@ def agent_for(caller: Caller, model: Processor) -> Processor:
         + Transcribe(FakeTranscriber(caller.texts))
         + DetectTurn(FakeTurnDetector())
         + LiveModelProcessor(model + Speak(FakeVoice()))
-        + AudioRateLimiter()
+        + AudioRateLimiter(adaptive_chunking=False, lead_s=0.0)
     )
 
 

@@ -32,6 +32,7 @@ from vivace import (
     Part,
     PartProcessor,
     Played,
+    PlayedTo,
     Playing,
     Processor,
     Resample,
@@ -146,6 +147,8 @@ def every_body_is_known(part: Part) -> str:
             return f"{turn}: {assert_type(heard, str)}"
         case InputEnded() | Reset() | Held() | Resumed() | Playing():
             return "signal"
+        case PlayedTo(seconds=seconds):
+            return f"{assert_type(seconds, float)}"
         case _:
             assert_never(body)
 
@@ -404,6 +407,9 @@ def converse(model: Processor) -> None:
     assert_type(agent, Processor)
     assert_type(pacer.chunks_played, int)
     assert_type(pacer.interruptions, int)
+    assert_type(pacer.last_run, PacingReport)
+    AudioRateLimiter(24_000, True, True, detector=loud)
+    AudioRateLimiter("24000")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     DetectSpeech(words)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     Transcribe(finished)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     DetectTurn(words)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

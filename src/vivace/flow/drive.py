@@ -81,6 +81,8 @@ def drive(
     """
     run = current_run()
     run.own(stream, f"the input of {type(machine).__name__}")
+    if machine.decides:
+        run.bus.decided.add(machine.decides)
     outbox = Channel[Part](capacity, seconds=media_s, weigh=_seconds)
     limits = _Limits(read_ahead or capacity, read_on)
     return _drive(stream, _Shell(run, machine, do, outbox, limits))

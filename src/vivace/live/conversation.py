@@ -14,7 +14,7 @@ from vivace.live.earshot import Earshot
 from vivace.live.latency import Latency
 from vivace.live.reply import AudioTriggerMode, FirstToken, StartReply, as_told
 from vivace.machines.floor import Act, Event, Floor, FloorRules, State
-from vivace.machines.machine import Announce, Cancel, Item, JobFailed, Machine, Output
+from vivace.machines.machine import FLOOR, Announce, Cancel, Item, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
 from vivace.machines.window import Window
 from vivace.part import (
@@ -49,6 +49,8 @@ class Conversation(Machine):
     window: the prompt. ledger: what was heard. zero: the clock's reading at the start of the run.
     answer_within_s: a reply of which nothing was heard after so long has failed.
     """
+
+    decides = FLOOR
 
     def __init__(
         self,
