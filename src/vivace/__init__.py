@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vivace.live.conversation import AudioTriggerMode
     from vivace.live.live_model import LiveModelProcessor
     from vivace.live.rolling_prompt import RollingPrompt
+    from vivace.machines.pacing_counts import PacingReport
     from vivace.metrics.spans import Spans
     from vivace.metrics.trace import Trace, trace
     from vivace.part import (
@@ -115,6 +116,7 @@ __all__ = [
     "DetectTurn",
     "Speak",
     "AudioRateLimiter",
+    "PacingReport",
     "Resample",
     "buffer",
     "window",
@@ -162,6 +164,7 @@ _HOMES = {
     "vivace.processors.detect_turn": "DetectTurn",
     "vivace.processors.speak": "Speak",
     "vivace.processors.rate_limit": "AudioRateLimiter",
+    "vivace.machines.pacing_counts": "PacingReport",
     "vivace.processors.resample": "Resample",
     "vivace.processors.buffer": "buffer",
     "vivace.processors.window": "window",

@@ -70,8 +70,8 @@ class AudioFormat(msgspec.Struct, frozen=True, gc=False):
             raise AudioError(f"an encoding of {self.encoding!r} is unknown; use one of: {known}")
         if self.width not in widths:
             usual = "1 to 4 (2 is usual)" if len(widths) > 1 else f"width={widths[0]}"
-            kind = "" if self.encoding == "int" else f"{self.encoding} "
-            raise AudioError(f"a {kind}sample of {self.width} bytes; use {usual}")
+            kind = "" if self.encoding == "int" else f" encoded as {self.encoding}"
+            raise AudioError(f"a sample of {self.width} bytes{kind}; use {usual}")
 
     @property
     def frame_bytes(self) -> int:

@@ -29,6 +29,7 @@ from vivace import (
     InputEnded,
     Interrupted,
     LiveModelProcessor,
+    PacingReport,
     Part,
     PartProcessor,
     Played,
@@ -370,6 +371,10 @@ def own_parts() -> None:
 
 
 # -- a conversation
+
+
+def loud(audio: Audio) -> bool:
+    raise NotImplementedError
 
 
 class Ears:

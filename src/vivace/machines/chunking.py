@@ -47,7 +47,7 @@ class ChunkRules(msgspec.Struct, frozen=True):
 def chunk_length(
     rules: ChunkRules, *, waiting_s: float, said_s: float, lag_s: float, contested: bool
 ) -> float:
-    """Seconds that the next chunk is to last.
+    """Seconds that the next chunk is to last: the shortest, some times over.
 
     waiting_s: what waits. said_s: what has left since the reply began, or went on after a hold.
     lag_s: how late chunks left of late. contested: somebody may be about to interrupt.
@@ -55,7 +55,8 @@ def chunk_length(
     if contested:
         return rules.shortest_s
     calm_s = min(waiting_s * _OF_WAITING, said_s * _OF_SAID)
-    return min(rules.longest_s, max(rules.shortest_s, calm_s, lag_s * _OF_LAG))
+    wanted_s = min(rules.longest_s, max(rules.shortest_s, calm_s, lag_s * _OF_LAG))
+    return rules.shortest_s * int(wanted_s / rules.shortest_s + 1e-9)
 
 
 class _Uncut:

@@ -231,8 +231,9 @@ class Pacer(Machine):
         piece = self._waiting.cut(self._length(now))
         assert isinstance(piece.body, Audio)
         audio = piece.body
-        starts_at = self._play(audio, now) if audio.pcm else now
+        starts_at = self._play(audio, now) if audio.pcm else max(now, self._playhead.at)
         self._playing = piece.turn
+        self.counts.add("chunks_played")
         facts = {"chunk_index": self._index, "chunk_duration": audio.seconds}
         if piece.at is not None:
             facts["source_at"] = piece.at
@@ -247,7 +248,6 @@ class Pacer(Machine):
             self.counts.add("stalls")
             self.counts.add("stalled_s", gap_s)
         self._said_s += audio.seconds
-        self.counts.add("chunks_played")
         self.counts.add("played_s", audio.seconds)
         return starts_at
 

@@ -81,11 +81,9 @@ class _Account:
         return 0.0
 
     def planned_at(self, seconds: float) -> float:
-        """When it is to be played up to `seconds`."""
-        for stretch in reversed(self.stretches):
-            if seconds > stretch.from_s:
-                return stretch.begin + seconds - stretch.from_s
-        return self.stretches[0].begin
+        """When it is to be played up to `seconds`, which are more than 0."""
+        stretch = next(it for it in reversed(self.stretches) if seconds > it.from_s)
+        return stretch.begin + seconds - stretch.from_s
 
     def text(self, seconds: float) -> str:
         if self.words:
