@@ -80,7 +80,8 @@ class Audio(msgspec.Struct, frozen=True, gc=False, tag="audio", omit_defaults=Tr
     @property
     def seconds(self) -> float:
         """How long it lasts."""
-        return self.format.seconds(len(self.pcm))
+        fmt = self.format  # its own `seconds`, spelled out: this is asked of every chunk, often
+        return len(self.pcm) / (fmt.rate * fmt.channels * fmt.width)
 
 
 class Image(msgspec.Struct, frozen=True, gc=False, tag="image"):

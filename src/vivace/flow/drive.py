@@ -38,6 +38,9 @@ from vivace.part import Part, Signal, is_side_lane
 __all__ = ["Do", "Shell", "drive"]
 
 
+_TURN_S = 1e-4  # of reading on end; then others have theirs: a hundred bursts delay no one by much
+
+
 class Shell(Protocol):
     """What a job may use of the shell that runs it."""
 
@@ -154,8 +157,12 @@ class _Shell:
 
     async def _read(self, stream: AsyncIterator[Part]) -> None:
         try:
+            turn_ends_at = now() + _TURN_S
             async for part in stream:
                 self.post(part)
+                if now() > turn_ends_at:
+                    await asyncio.sleep(0)  # a source that never waits must not be all there is
+                    turn_ends_at = now() + _TURN_S
                 while not self._over and not self._may_read():
                     self._ready.clear()
                     await self._ready.wait()

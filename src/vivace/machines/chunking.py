@@ -89,6 +89,8 @@ class _Uncut:
         assert self.audio is not None
         pcm = self.audio.pcm[self.cut : self.cut + size]
         self.cut += len(pcm)
+        if not self.words:
+            return pcm, ""
         said = []
         while self.words and (self.words[0][0] < self.cut or self.done):
             said.append(self.words.popleft()[1])
@@ -96,7 +98,7 @@ class _Uncut:
 
     @property
     def done(self) -> bool:
-        return self.audio is None or self.cut >= len(self.audio.pcm)
+        return self.audio is not None and self.cut >= len(self.audio.pcm)
 
     @property
     def seconds(self) -> float:
@@ -143,31 +145,27 @@ class Waiting:
         """Take out the head, which is no sound."""
         return self._parts.popleft().part
 
-    def cut(self, seconds: float) -> Part:
+    def cut(self, seconds: float) -> tuple[Part, Audio, float | None]:
         """Take whole frames out of the head, at most `seconds` of it, but one frame at least.
 
-        Where the head is shorter, what follows and is the same voice is taken as well. `at` is the
-        media time of the first frame, if the part told its own.
+        Where the head is shorter, what follows and is the same voice is taken as well. Returns the
+        part that they come from, the sound, and the media time of its first frame, if it has one.
         """
         first = self._parts[0]
         assert first.audio is not None
         fmt = first.audio.format
         size = max(1, int(seconds * fmt.rate + 1e-9)) * fmt.frame_bytes
         at = None if first.part.at is None else first.part.at + fmt.seconds(first.cut)
-        pieces, said = [], []
-        while size > 0:
-            pcm, words = self._parts[0].take(size)
-            pieces.append(pcm)
-            said.append(words)
-            size -= len(pcm)
-            if not self._parts[0].done:
-                break
+        pcm, words = first.take(size)
+        while self._parts[0].done:
             done = self._parts.popleft()
-            if not self._parts or not done.goes_on(self._parts[0]):
+            if len(pcm) >= size or not self._parts or not done.goes_on(self._parts[0]):
                 break
-        body = Audio(b"".join(pieces), fmt, "".join(said))
+            more, said = self._parts[0].take(size - len(pcm))
+            pcm, words = pcm + more, words + said
+        body = Audio(pcm, fmt, words)
         self.seconds = self.seconds - body.seconds if self._parts else 0.0
-        return first.part.derive(body=body, at=at)
+        return first.part, body, at
 
     def drop(self, stale: Callable[[Part], bool]) -> tuple[int, float]:
         """Take out all that is stale; how many parts, and seconds of sound, that was."""

@@ -38,7 +38,7 @@ __all__ = ["Pacer"]
 
 _SILENCE_S = 1.0  # an agent that nobody has heard for so long is silent; shorter is a gap
 _PARTS = 4096  # parts that may wait: as many frames, if somebody sends single ones
-_NEWS_S = 0.02  # less than this is not worth telling alone
+_NEWS_S = 0.5  # less than this is not worth telling, but at the beginning and the end
 
 
 class Pacer(Machine):
@@ -83,12 +83,16 @@ class Pacer(Machine):
         self._void = 0
         self._held: int | None = None  # replies up to this one are held
         self._held_at = 0.0
-        self._news: tuple[int, float] = (0, 0.0)  # not told yet: of which reply how much came
+        self._news_turn, self._news_s = -1, 0.0  # not told yet: of which reply how much came
         self._ended = self._reported = False
 
     # -- the entrances ------------------------------------------------------------------------
 
     def feed(self, item: Item, now: float) -> list[Output]:
+        if isinstance(item, Part) and isinstance(item.body, Audio) and item.role != "user":
+            # The bulk of all there is: nothing can pass on account of it.
+            stale = 0 < item.turn <= self._void
+            return self._refuse(item) if stale else self._take(item, item.body, now)
         return [*self._fed(item, now), *self._pass(now)]
 
     def tick(self, now: float) -> list[Output]:
@@ -135,8 +139,6 @@ class Pacer(Machine):
                 return [item, *(self._interrupt(now) if cuts else ())]
             case Part(role="user"):
                 return [item]
-            case Part(body=Audio() as audio):
-                return self._take(item, audio, now)
             case Part(body=TurnComplete()):  # waits for the last chunk, though none be queued
                 return self._keep_place(item, now)
             case Part() if self._rules.ordered and self._waiting:
@@ -158,7 +160,7 @@ class Pacer(Machine):
     def _refuse(self, part: Part) -> list[Output]:
         self.counts.add("refused")
         self.counts.add("refused_s", part.seconds)
-        self.counts.add("taken_s", part.seconds)
+        self.counts.came(part.seconds)
         return []
 
     def _take(self, part: Part, audio: Audio, now: float) -> list[Output]:
@@ -168,14 +170,10 @@ class Pacer(Machine):
         out = self._starved(part.turn, now) if audio.pcm and not self._waiting else []
         self._overfull = self._is_over()
         self._put(part, now)
-        self.counts.add("taken_s", audio.seconds)
-        self._ledger.queue(part.turn, audio.seconds)
-        turn, seconds = self._news
-        if turn != part.turn:
-            out += self._tell_news(now)
-            seconds = 0.0
-        self._news = part.turn, seconds + audio.seconds
-        return out + (self._tell_news(now) if self._news[1] >= _NEWS_S else [])
+        seconds = audio.seconds
+        self.counts.came(seconds)
+        self._ledger.queue(part.turn, seconds)
+        return out + self._came(part.turn, seconds, now)
 
     def _is_over(self) -> bool:
         return self._waiting.seconds > self._rules.queue_s or len(self._waiting) > _PARTS
@@ -225,21 +223,20 @@ class Pacer(Machine):
     def _release(self, now: float) -> Part:
         late_s = now - max(self._playhead.at - self._rules.lead_s, self._ready_at)
         self._playhead.late(late_s)
-        self.counts.late(late_s)
         if self._waiting.head.turn != self._voice:
             self._voice, self._index, self._said_s = self._waiting.head.turn, 0, 0.0
-        piece = self._waiting.cut(self._length(now))
-        assert isinstance(piece.body, Audio)
-        audio = piece.body
+        part, audio, source_at = self._waiting.cut(self._length(now))
+        seconds = audio.seconds
         starts_at = self._play(audio, now) if audio.pcm else max(now, self._playhead.at)
-        self._playing = piece.turn
-        self.counts.add("chunks_played")
-        facts = {"chunk_index": self._index, "chunk_duration": audio.seconds}
-        if piece.at is not None:
-            facts["source_at"] = piece.at
+        self._playing = part.turn
+        self._said_s += seconds
+        self.counts.played(seconds, late_s)
+        facts = {"chunk_index": self._index, "chunk_duration": seconds}
+        if source_at is not None:
+            facts["source_at"] = source_at
         self._index += 1
         at = round(starts_at - self._zero, 6)
-        return piece.derive(at=at, metadata={**piece.metadata, **facts})
+        return part.derive(body=audio, at=at, metadata={**part.metadata, **facts})
 
     def _play(self, audio: Audio, now: float) -> float:
         """Put it behind what has left; when it is to be played."""
@@ -247,8 +244,6 @@ class Pacer(Machine):
         if gap_s:
             self.counts.add("stalls")
             self.counts.add("stalled_s", gap_s)
-        self._said_s += audio.seconds
-        self.counts.add("played_s", audio.seconds)
         return starts_at
 
     def _length(self, now: float) -> float:
@@ -321,9 +316,17 @@ class Pacer(Machine):
 
     # -- what is told -------------------------------------------------------------------------
 
+    def _came(self, turn: int, seconds: float, now: float) -> list[Output]:
+        if turn != self._news_turn:
+            out = self._tell_news(now)
+            self._news_turn, self._news_s = turn, seconds
+            return out + self._tell_news(now)
+        self._news_s += seconds
+        return self._tell_news(now) if self._news_s >= _NEWS_S else []
+
     def _tell_news(self, now: float) -> list[Output]:
-        (turn, seconds), self._news = self._news, (0, 0.0)
-        return [self._status("queued", turn, now, seconds)] if seconds else []
+        seconds, self._news_s = self._news_s, 0.0
+        return [self._status("queued", self._news_turn, now, seconds)] if seconds else []
 
     def _end(self, now: float) -> list[Output]:
         """After the last of all: what was done, once."""

@@ -41,24 +41,36 @@ class PacingCounts:
     above: counts that grow along: those of all runs, mostly.
     """
 
+    __slots__ = ("_above", "_chunks", "_latest_s", "_numbers", "_played_s", "_taken_s")
+
     def __init__(self, above: PacingCounts | None = None) -> None:
         self._above = above
-        self._numbers: dict[str, float] = {}
+        self._chunks = 0
+        self._taken_s = self._played_s = self._latest_s = 0.0
+        self._numbers: dict[str, float] = {}  # what is rare
+
+    def came(self, seconds: float) -> None:
+        """So much sound came."""
+        self._taken_s += seconds
+        if self._above is not None:
+            self._above.came(seconds)
+
+    def played(self, seconds: float, late_s: float) -> None:
+        """A chunk of so much left, and so late."""
+        self._chunks += 1
+        self._played_s += seconds
+        self._latest_s = max(self._latest_s, late_s)
+        if self._above is not None:
+            self._above.played(seconds, late_s)
 
     def add(self, name: str, by: float = 1) -> None:
-        """Add to one of the numbers of PacingReport."""
+        """Add to any other number of PacingReport."""
         self._numbers[name] = self._numbers.get(name, 0) + by
         if self._above is not None:
             self._above.add(name, by)
 
-    def late(self, by_s: float) -> None:
-        """A chunk left late by so much."""
-        if by_s > self._numbers.get("latest_s", 0.0):
-            self._numbers["latest_s"] = by_s
-            if self._above is not None:
-                self._above.late(by_s)
-
     def report(self) -> PacingReport:
         """The numbers as they are now, to a microsecond."""
-        numbers = {name: round(number, 6) for name, number in self._numbers.items()}
-        return msgspec.convert(numbers, PacingReport)
+        often = {"taken_s": self._taken_s, "played_s": self._played_s, "latest_s": self._latest_s}
+        numbers = {name: round(number, 6) for name, number in {**self._numbers, **often}.items()}
+        return msgspec.convert({"chunks_played": self._chunks, **numbers}, PacingReport)

@@ -64,14 +64,15 @@ class _Account:
         self.finished = False  # all that was handed out is heard
 
     def release(self, audio: Audio, begin: float) -> None:
+        seconds = audio.seconds
         if audio.words:
-            self.words.append((self.released_s, self.released_s + audio.seconds, audio.words))
+            self.words.append((self.released_s, self.released_s + seconds, audio.words))
         last = self.stretches[-1] if self.stretches else None
         if last is not None and begin - last.end < _GAP_S:
-            last.end = max(last.end, begin) + audio.seconds
+            last.end = max(last.end, begin) + seconds
         else:
-            self.stretches.append(_Stretch(begin, begin + audio.seconds, self.released_s))
-        self.released_s += audio.seconds
+            self.stretches.append(_Stretch(begin, begin + seconds, self.released_s))
+        self.released_s += seconds
 
     def planned(self, now: float) -> float:
         """How far it is played at `now`, if all goes as planned."""

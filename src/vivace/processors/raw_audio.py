@@ -15,6 +15,7 @@ __all__ = ["decode_audio", "raw_audio"]
 # How files begin, at such a length that no sound ever begins like this by chance.
 _WAV = b"RIFF", b"WAVE"  # with the size of the file in between
 _MAGIC = {b"OggS\0\2": "an Ogg file", b"fLaC\0\0\0\x22": "a FLAC file"}
+_BEGINNINGS = {_WAV[0], *(magic[:4] for magic in _MAGIC)}
 _FILES = {
     "audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "audio/flac", "audio/x-flac",
     "audio/ogg", "audio/opus", "audio/vorbis", "audio/mpeg", "audio/mp3", "audio/aiff",
@@ -29,16 +30,16 @@ async def raw_audio(stream: AsyncIterator[Part], rate: int) -> AsyncIterator[Par
     """
     async for part in stream:
         body = part.body
-        if part.role == "user" or not isinstance(body, Audio | Data):
+        if part.role == "user":
             yield part
         elif isinstance(body, Audio):
-            if name := _file_in(body.pcm):
+            if body.pcm[:4] in _BEGINNINGS and (name := _file_in(body.pcm)):
                 raise AudioError(
                     f"{name} was given as raw {body.format.mimetype}; "
                     "give it as Part.of(data, 'audio/wav') or what it is"
                 )
             yield part
-        elif body.mimetype.lower().startswith("audio/"):
+        elif isinstance(body, Data) and body.mimetype.lower().startswith("audio/"):
             yield part.derive(body=await _decoded(body, rate))
         else:
             yield part
