@@ -1,17 +1,35 @@
 """The arithmetic of PCM: exact numbers, and what must hold of all formats."""
 
+import io
+import math
+import struct
+import sys
+
+import numpy
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vivace.audio import AudioFormat, check_whole, slice_pcm
+from vivace.audio import (
+    AudioFormat,
+    Encoding,
+    check_finite,
+    check_whole,
+    loudness,
+    slice_pcm,
+    to_pcm16,
+)
 from vivace.errors import AudioError, PartError, VivaceError
 
+widths: list[tuple[int, Encoding]] = [
+    (1, "int"), (2, "int"), (3, "int"), (4, "int"), (4, "float"), (1, "mulaw"), (1, "alaw"),
+]  # fmt: skip
 formats = st.builds(
-    AudioFormat,
-    rate=st.integers(1, 384_000),
-    channels=st.integers(1, 64),
-    width=st.integers(1, 4),
+    lambda rate, channels, sample: AudioFormat(rate, channels, *sample),
+    st.integers(1, 384_000),
+    st.integers(1, 64),
+    st.sampled_from(widths),
 )
 small_formats = st.builds(
     AudioFormat,
@@ -35,6 +53,9 @@ def test_the_usual_format() -> None:
         (AudioFormat(48_000, 2), 4, "audio/pcm;rate=48000;channels=2"),
         (AudioFormat(8_000, 1, 1), 1, "audio/pcm;rate=8000;width=1"),
         (AudioFormat(44_100, 6, 3), 18, "audio/pcm;rate=44100;channels=6;width=3"),
+        (AudioFormat(8_000, 1, 1, "mulaw"), 1, "audio/pcmu;rate=8000"),
+        (AudioFormat(8_000, 2, 1, "alaw"), 2, "audio/pcma;rate=8000;channels=2"),
+        (AudioFormat(48_000, 1, 4, "float"), 4, "audio/pcm;rate=48000;width=4;encoding=float"),
     ],
 )
 def test_frame_and_mimetype(fmt: AudioFormat, frame_bytes: int, mimetype: str) -> None:
@@ -60,6 +81,12 @@ def test_a_format_survives_its_mimetype(fmt: AudioFormat) -> None:
         ("audio/L24;rate=48000", AudioFormat(48_000, 1, 3)),
         ("audio/l8;rate=8000", AudioFormat(8_000, 1, 1)),
         ("audio/pcm;rate=16000;codec=none;", AudioFormat()),
+        ("audio/pcm;rate=16000;encoding=float", AudioFormat(16_000, 1, 4, "float")),
+        ("audio/pcm;encoding=ulaw;rate=16000", AudioFormat(16_000, 1, 1, "mulaw")),
+        ("audio/PCMU", AudioFormat(8_000, 1, 1, "mulaw")),
+        ("audio/pcma;rate=16000;channels=2", AudioFormat(16_000, 2, 1, "alaw")),
+        ("audio/basic", AudioFormat(8_000, 1, 1, "mulaw")),
+        ("audio/x-alaw", AudioFormat(8_000, 1, 1, "alaw")),
     ],
 )
 def test_parse(mimetype: str, fmt: AudioFormat) -> None:
@@ -75,7 +102,10 @@ def test_parse(mimetype: str, fmt: AudioFormat) -> None:
         ("audio/l24", True),
         ("audio/l8", True),
         ("audio/mpeg", False),
-        ("audio/pcmu", False),
+        ("audio/PCMU;rate=8000", True),
+        ("audio/pcma", True),
+        ("audio/basic", True),
+        ("audio/opus", False),
         ("text/plain", False),
         ("", False),
     ],
@@ -95,6 +125,8 @@ def test_knows(mimetype: str, known: bool) -> None:
         ("audio/pcm;rate=-1", "'audio/pcm;rate=-1': rate is '-1', not a whole number"),
         ("audio/pcm;channels=1.5", "channels is '1.5', not a whole number"),
         ("audio/pcm;rate=0", "a rate of 0 Hz is not audio; use 1 to 384000"),
+        ("audio/pcm;encoding=adpcm", "an encoding of 'adpcm' is unknown; use one of: int, float"),
+        ("audio/pcmu;width=2", "a sample of 2 bytes encoded as mulaw; use width=1"),
     ],
 )
 def test_parse_says_what_is_wrong(mimetype: str, says: str) -> None:
@@ -158,7 +190,7 @@ def test_frames_survive_seconds(fmt: AudioFormat, frames: int) -> None:
 @quick
 @given(small_formats, st.floats(0, 0.05))
 def test_silence_is_whole_frames_of_zeros(fmt: AudioFormat, seconds: float) -> None:
-    """Silence ends on a frame border and is zero in every width."""
+    """Silence ends on a frame border and is zero in every width of integers."""
     pcm = fmt.silence(seconds)
     check_whole(pcm, fmt)
     assert pcm == bytes(len(pcm))
@@ -234,3 +266,106 @@ def test_whole_frames_only(fmt: AudioFormat, size: int) -> None:
             check_whole(bytes(size), fmt)
     else:
         check_whole(bytes(size), fmt)
+
+
+# -- what samples say -------------------------------------------------------------------------
+
+
+def test_a_default_rate() -> None:
+    """Raw PCM that does not say its rate has the one that is asked for; G.711 has its own."""
+    assert AudioFormat.parse("audio/pcm", 24_000) == AudioFormat(24_000)
+    assert AudioFormat.parse("audio/pcm;rate=8000", 24_000) == AudioFormat(8_000)
+    assert AudioFormat.parse("audio/pcmu", 24_000).rate == 8_000
+
+
+@pytest.mark.parametrize(
+    ("width", "encoding", "says"),
+    [
+        (2, "float", "a sample of 2 bytes encoded as float; use width=4"),
+        (2, "alaw", "a sample of 2 bytes encoded as alaw; use width=1"),
+        (2, "gsm", "an encoding of 'gsm' is unknown; use one of: int, float, mulaw, alaw"),
+    ],
+)
+def test_an_encoding_has_its_width(width: int, encoding: Encoding, says: str) -> None:
+    """A width that cannot be is refused, saying which can."""
+    with pytest.raises(AudioError) as caught:
+        AudioFormat(8_000, 1, width, encoding)
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize(("encoding", "subtype"), [("mulaw", "ULAW"), ("alaw", "ALAW")])
+def test_g711_is_what_libsndfile_makes_of_it(encoding: Encoding, subtype: str) -> None:
+    """All 256 bytes, as another implementation of the standard reads them."""
+    raw = bytes(range(256))
+    theirs, _ = soundfile.read(
+        io.BytesIO(raw), samplerate=8000, channels=1, format="RAW", subtype=subtype, dtype="int16"
+    )
+    assert to_pcm16(raw, AudioFormat(8_000, 1, 1, encoding)) == theirs.astype("<i2").tobytes()
+
+
+@pytest.mark.parametrize("sample", widths)
+def test_silence_is_silent_in_every_encoding(sample: tuple[int, Encoding]) -> None:
+    """What `silence` gives is the least that can be said: 0, or 8 of 32768 in A-law."""
+    fmt = AudioFormat(8_000, 2, *sample)
+    found = numpy.frombuffer(to_pcm16(fmt.silence(0.01), fmt), "<i2")
+    assert len(found) == 160
+    assert abs(found).max() == (8 if fmt.encoding == "alaw" else 0)
+
+
+def test_integers_of_any_width_become_16_bit() -> None:
+    """The upper bits stay."""
+    assert to_pcm16(b"\x7f\x80", AudioFormat(8_000, 1, 1)) == struct.pack("<2h", 32_512, -32_768)
+    assert to_pcm16(b"\x01\x02", AudioFormat()) == b"\x01\x02"
+    assert to_pcm16(b"\x01\x02\x03" * 2, AudioFormat(8_000, 2, 3)) == b"\x02\x03" * 2
+    assert to_pcm16(b"\x01\x02\x03\x04", AudioFormat(8_000, 1, 4)) == b"\x03\x04"
+
+
+def test_floats_are_clipped() -> None:
+    """1.0 is the greatest there is, and what is beyond it, too."""
+    values = [0.0, 0.5, 1.0, 7.0, -1.0, -7.0]
+    fmt = AudioFormat(8_000, 1, 4, "float")
+    found = struct.unpack("<6h", to_pcm16(struct.pack("<6f", *values), fmt))
+    assert found == (0, 16_384, 32_767, 32_767, -32_768, -32_768)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_floats_that_are_no_numbers(value: float) -> None:
+    """The error says which, in which frame."""
+    fmt = AudioFormat(1_000, 2, 4, "float")
+    pcm = struct.pack("<6f", 0.0, 1.0, 0.0, value, 0.0, -value)
+    for ask in (check_finite, to_pcm16, loudness):
+        with pytest.raises(AudioError, match=f"sample 1 of 0.003 s is {value}"):
+            ask(pcm, fmt)
+    check_finite(struct.pack("<2f", 0.0, 1.0), fmt)
+    check_finite(b"\xff" * 8, AudioFormat(1_000, 2))
+
+
+@pytest.mark.parametrize("sample", widths)
+def test_loudness_of_a_full_square_wave(sample: tuple[int, Encoding]) -> None:
+    """It is 0 dB in every encoding, but for what G.711 leaves out; silence is -inf or nearly."""
+    loud = {
+        "int": b"\x00" * (sample[0] - 1) + b"\x81" + b"\xff" * (sample[0] - 1) + b"\x7f",
+        "float": struct.pack("<2f", 1.0, -1.0),
+        "mulaw": b"\x80\x00",
+        "alaw": b"\xaa\x2a",
+    }[sample[1]]
+    fmt = AudioFormat(8_000, 1, *sample)
+    assert -0.2 < loudness(loud * 100, fmt) <= 0.0
+    assert loudness(fmt.silence(0.1), fmt) < -70
+    assert loudness(b"", fmt) == -math.inf
+
+
+def test_big_endian_machines_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples are little-endian everywhere."""
+    monkeypatch.setattr(sys, "byteorder", "big" if sys.byteorder == "little" else "little")
+    fmt = AudioFormat(8_000, 1, 4, "float")
+    swapped = struct.pack(">2f", 0.5, -0.5)
+    assert to_pcm16(swapped, fmt) == struct.pack(">2h", 16_384, -16_384)
+
+
+@quick
+@given(formats, st.integers(0, 40))
+def test_16_bit_keeps_the_frames(fmt: AudioFormat, frames: int) -> None:
+    """Whatever the format, there are as many samples as before."""
+    pcm = fmt.silence(frames / fmt.rate)
+    assert len(to_pcm16(pcm, fmt)) == 2 * len(pcm) // fmt.width

@@ -13,7 +13,8 @@ FILES = sorted(SRC.rglob("*.py"))
 BELOW = {
     "errors": set[str](),
     "audio": {"errors"},
-    "part": {"audio", "errors"},
+    "signals": {"errors"},
+    "part": {"audio", "errors", "signals"},
     "machines": {"part", "audio", "errors"},
     "flow": {"machines", "part", "audio", "errors"},
     "processors": {"flow", "machines", "part", "audio", "errors"},

@@ -22,6 +22,7 @@ from vivace.part import (
     Interrupted,
     Part,
     Played,
+    PlayedTo,
     Playing,
     Reset,
     Response,
@@ -53,6 +54,7 @@ SIGNALS: list[Any] = [
     Playing(2),
     Played(2),
     Played(2, "failed"),
+    PlayedTo(2, 1.5),
 ]
 BODIES: list[Any] = [
     "",
@@ -383,7 +385,7 @@ def test_every_signal_is_a_signal() -> None:
     """All of them can be matched by their base, and no two share a tag."""
     assert all(isinstance(signal, Signal) for signal in SIGNALS)
     tags = {type(signal): signal.__struct_config__.tag for signal in SIGNALS}
-    assert len(set(tags.values())) == len(tags) == 11
+    assert len(set(tags.values())) == len(tags) == 12
 
 
 @pytest.mark.parametrize(

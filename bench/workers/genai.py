@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterable
 
 from genai_processors import content_api, processor
+from genai_processors.core.rate_limit_audio import RateLimitAudio
 
 from bench.workers.jobs import jobs_of
+from bench.workers.pacing_jobs import RATE, Paced, pacing_jobs
 from bench.workers.serve import serve
 
 
@@ -41,5 +43,18 @@ def chain(stages: int, kind: str = "stream") -> processor.Processor:
     return processor.chain([KINDS[kind]() for _ in range(stages)])
 
 
+def sound(pcm: bytes) -> content_api.ProcessorPart:
+    """A part of the model's sound."""
+    return content_api.ProcessorPart(pcm, role="model", mimetype=f"audio/pcm;rate={RATE}")
+
+
+PACED = Paced(
+    limiter=lambda: RateLimitAudio(RATE),
+    audio=sound,
+    interrupted=lambda: content_api.ProcessorPart("", metadata={"interrupted": True}),
+    seconds=lambda part: len(part.bytes) / 2 / RATE if content_api.is_audio(part.mimetype) else 0.0,
+)
+
 if __name__ == "__main__":
-    serve(jobs_of(chain, content_api.ProcessorPart("hello"), lambda: ["x"]), "genai-processors")
+    jobs = jobs_of(chain, content_api.ProcessorPart("hello"), lambda: ["x"])
+    serve({**jobs, **pacing_jobs(PACED)}, "genai-processors")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import vivace
 from bench.workers.jobs import jobs_of, per_part, source
-from bench.workers.serve import serve
-from vivace import Part, Processor, part_processor, processor
+from bench.workers.pacing_jobs import CHUNK_S, RATE, Paced, pacing_jobs
+from bench.workers.serve import Job, serve
+from vivace import AudioRateLimiter, Interrupted, Part, Processor, part_processor, processor
+from vivace.flow.clock import now
+from vivace.machines.chunking import Waiting
+from vivace.machines.pacing import Pacer
+from vivace.testing import run_virtual
 
 PART = Part("hello")
 
@@ -79,5 +86,61 @@ async def hop(parts: int, capacity: int) -> dict[str, Any]:
     return {"value": with_hop["value"] - direct["value"]}
 
 
+PACED = Paced(
+    limiter=lambda: AudioRateLimiter(adaptive_chunking=False),
+    audio=lambda pcm: Part.audio(pcm, RATE, role="model", turn=1),
+    interrupted=lambda: Part(Interrupted(1)),
+    seconds=lambda part: part.seconds,
+)
+
+
+async def grown(streams: int, parts: int) -> dict[str, Any]:
+    """The same with chunks that grow, as the limiter comes."""
+    as_it_comes = Paced(AudioRateLimiter, PACED.audio, PACED.interrupted, PACED.seconds)
+    return await pacing_jobs(as_it_comes)["pace"](streams=streams, parts=parts)
+
+
+async def hour(parts: int) -> dict[str, Any]:
+    """How far the last of so many chunks is off on virtual time: seconds."""
+    out = await asyncio.to_thread(run_virtual, _hour(parts))
+    return {"value": out}
+
+
+async def _hour(parts: int) -> float:
+    part = PACED.audio(bytes(2 * round(RATE * CHUNK_S)))
+    begun, last = now(), 0.0
+    async for out in PACED.limiter()(source(part, parts)):
+        last = now() if part.seconds and out.seconds else last
+    return abs(last - begun - max(0.0, (parts - 1) * CHUNK_S - 0.05))
+
+
+async def cut(parts: int) -> dict[str, Any]:
+    """Cutting a minute of sound into chunks of 20 ms, beside slices of the same bytes."""
+    pcm = bytes(2 * round(RATE * CHUNK_S)) * parts
+    step = len(pcm) // parts
+    begun = time.perf_counter()
+    slices = [pcm[start : start + step] for start in range(0, len(pcm), step)]
+    bare = time.perf_counter() - begun
+    waiting = Waiting()
+    waiting.put(PACED.audio(pcm))
+    begun, count = time.perf_counter(), 0
+    while waiting:
+        waiting.cut(CHUNK_S)
+        count += 1
+    took = time.perf_counter() - begun
+    pacer, at = Pacer(), 0.0
+    begun = time.perf_counter()
+    pacer.feed(PACED.audio(pcm), 0.0)
+    while (due := pacer.deadline()) is not None:
+        at = due
+        pacer.tick(at)
+    whole = time.perf_counter() - begun
+    if not count == len(slices) == parts:
+        raise ValueError(f"{count} chunks where {len(slices)} slices were made")
+    return {"value": took / parts, "bare": bare / parts, "pacer": whole / parts}
+
+
 if __name__ == "__main__":
-    serve({**jobs_of(chain, PART, lambda: ["x"]), "hop": hop}, "vivace")
+    jobs = {**jobs_of(chain, PART, lambda: ["x"]), "hop": hop}
+    paced: dict[str, Job] = {**pacing_jobs(PACED), "grown": grown, "hour": hour, "cut": cut}
+    serve({**jobs, **paced}, "vivace")

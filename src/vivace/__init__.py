@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vivace.live.rolling_prompt import RollingPrompt
     from vivace.machines.floor import FloorRules
     from vivace.machines.interrupt import Interrupt, Overlap
+    from vivace.machines.pacing_counts import PacingReport
     from vivace.metrics.spans import Spans
     from vivace.metrics.trace import Trace, trace
     from vivace.part import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         Interrupted,
         Part,
         Played,
+        PlayedTo,
         Playing,
         Reset,
         Response,
@@ -94,6 +96,7 @@ __all__ = [
     "Played",
     "Say",
     "Ask",
+    "PlayedTo",
     "VivaceError",
     "slice_pcm",
     # composing
@@ -119,6 +122,7 @@ __all__ = [
     "DetectTurn",
     "Speak",
     "AudioRateLimiter",
+    "PacingReport",
     "Resample",
     "buffer",
     "window",
@@ -151,7 +155,7 @@ __all__ = [
 
 _HOMES = {
     "vivace.part": "Part Audio Image Data Call Response Signal SpeechStarted SpeechEnded TurnEnded "
-    "TurnComplete InputEnded Interrupted Reset Held Resumed Playing Played Say Ask",
+    "TurnComplete InputEnded Interrupted Reset Held Resumed Playing Played PlayedTo Say Ask",
     "vivace.audio": "AudioFormat slice_pcm",
     "vivace.errors": "VivaceError",
     "vivace.flow.processor": "Processor processor chain",
@@ -169,6 +173,7 @@ _HOMES = {
     "vivace.processors.detect_turn": "DetectTurn",
     "vivace.processors.speak": "Speak",
     "vivace.processors.rate_limit": "AudioRateLimiter",
+    "vivace.machines.pacing_counts": "PacingReport",
     "vivace.processors.resample": "Resample",
     "vivace.processors.buffer": "buffer",
     "vivace.processors.window": "window",

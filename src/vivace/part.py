@@ -7,12 +7,30 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from typing import Any, Literal, NoReturn, Self, TypeAlias, Union
+from typing import Any, NoReturn, Self, TypeAlias, Union
 
 import msgspec
 
 from vivace.audio import AudioFormat, check_whole
 from vivace.errors import PartError
+from vivace.signals import (
+    Ask,
+    Held,
+    InputEnded,
+    Interrupted,
+    Played,
+    PlayedTo,
+    Playing,
+    Reset,
+    Resumed,
+    Say,
+    Signal,
+    SpeechEnded,
+    SpeechStarted,
+    TurnComplete,
+    TurnEnded,
+)
+from vivace.signals import TurnReason as TurnReason
 
 __all__ = [
     "Ask",
@@ -26,6 +44,7 @@ __all__ = [
     "Interrupted",
     "Part",
     "Played",
+    "PlayedTo",
     "Playing",
     "Reset",
     "Response",
@@ -62,7 +81,7 @@ _NOTHING: Mapping[str, Any] = _Nothing()
 
 
 class Audio(msgspec.Struct, frozen=True, gc=False, tag="audio", omit_defaults=True):
-    """Linear PCM, and the words that it says if whoever made it knows them.
+    """Raw audio, and the words that it says if whoever made it knows them.
 
     pcm: `frames * format.frame_bytes` bytes; may be empty.
     words: the text spoken in these very samples, with the spaces between words kept, so that
@@ -81,7 +100,8 @@ class Audio(msgspec.Struct, frozen=True, gc=False, tag="audio", omit_defaults=Tr
     @property
     def seconds(self) -> float:
         """How long it lasts."""
-        return self.format.seconds(len(self.pcm))
+        fmt = self.format  # its own `seconds`, spelled out: this is asked of every chunk, often
+        return len(self.pcm) / (fmt.rate * fmt.channels * fmt.width)
 
 
 class Image(msgspec.Struct, frozen=True, gc=False, tag="image"):
@@ -116,108 +136,10 @@ class Response(msgspec.Struct, frozen=True, tag="response", omit_defaults=True):
     error: str = ""
 
 
-class Signal(msgspec.Struct, frozen=True, gc=False):
-    """Something happened. Signals keep their place among the media, except those that overtake."""
-
-
-class SpeechStarted(Signal, frozen=True, tag="speech_started", omit_defaults=True):
-    """The user began to make a sound like speech, at media time `at` (seconds).
-
-    probability: how sure the detector is that it is speech, 0 to 1.
-    """
-
-    at: float
-    probability: float = 1.0
-
-
-class SpeechEnded(Signal, frozen=True, tag="speech_ended", omit_defaults=True):
-    """The user has been silent since media time `at` (seconds).
-
-    transcript_follows: a transcriber upstream promises one more text, perhaps empty, for it.
-    turn_follows: a detector upstream will tell whether the turn has ended, by `TurnEnded`.
-    """
-
-    at: float
-    transcript_follows: bool = False
-    turn_follows: bool = False
-
-
-class TurnEnded(Signal, frozen=True, tag="turn_ended"):
-    """The user has finished and expects an answer; silent since media time `at` (seconds)."""
-
-    at: float
-
-
-TurnReason: TypeAlias = Literal["done", "failed", "interrupted", "timeout"]
-
-
-class TurnComplete(Signal, frozen=True, tag="turn_complete", omit_defaults=True):
-    """No more parts of reply `turn` will come. Each reply has exactly one of these."""
-
-    turn: int
-    reason: TurnReason = "done"
-
-
-class Say(Signal, frozen=True, tag="say", omit_defaults=True):
-    """From the program: let the agent say this, as a reply of its own, when nobody speaks.
-
-    protected: nothing that the user does interrupts it, as a notice that the law asks for.
-    """
-
-    text: str
-    protected: bool = False
-
-
-class Ask(Signal, frozen=True, tag="ask"):
-    """From the program: let the model answer again, when nobody speaks, though nothing is new."""
-
-
-class InputEnded(Signal, frozen=True, tag="input_ended"):
-    """The user's side is over; what is under way may still be answered."""
-
-
-class Interrupted(Signal, frozen=True, tag="interrupted", omit_defaults=True):
-    """Overtakes. Replies up to `turn` are void; `heard` is what the user heard of the last one."""
-
-    turn: int
-    heard: str = ""
-
-
-class Reset(Signal, frozen=True, tag="reset"):
-    """Overtakes. Forget what is under way; replies up to `turn` are void."""
-
-    turn: int = 0
-
-
-class Held(Signal, frozen=True, tag="held"):
-    """Overtakes. Reply `turn` falls silent at once, and may go on later."""
-
-    turn: int
-
-
-class Resumed(Signal, frozen=True, tag="resumed"):
-    """Overtakes. Reply `turn` goes on at the very sample where it was held."""
-
-    turn: int
-
-
-class Playing(Signal, frozen=True, tag="playing"):
-    """From the pacer: the first sound of reply `turn` has left."""
-
-    turn: int
-
-
-class Played(Signal, frozen=True, tag="played", omit_defaults=True):
-    """From the pacer: the last sound of reply `turn` has been heard."""
-
-    turn: int
-    reason: TurnReason = "done"
-
-
 Body: TypeAlias = Union[  # noqa: UP007 - msgspec reads the union at run time
     str, Audio, Image, Data, Call, Response,
     SpeechStarted, SpeechEnded, TurnEnded, TurnComplete, InputEnded,
-    Interrupted, Reset, Held, Resumed, Playing, Played, Say, Ask,
+    Interrupted, Reset, Held, Resumed, Playing, Played, PlayedTo, Say, Ask,
 ]  # fmt: skip
 
 

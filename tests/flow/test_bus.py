@@ -10,6 +10,7 @@ from vivace.part import (
     Interrupted,
     Part,
     Played,
+    PlayedTo,
     Playing,
     Reset,
     Resumed,
@@ -206,3 +207,72 @@ async def test_tool_traffic_in_the_consumers_hand_says_nothing() -> None:
     bus, delivered = bus_with_log()
     bus.handed_out(Part.call("order", {"what": "pizza"}, id="1", turn=1))
     assert delivered == []
+
+
+def chunk(turn: int, at: float | None, **metadata: object) -> Part:
+    """A second of the agent's voice."""
+    return Part.audio(
+        bytes(32_000), words="word", role="model", turn=turn, at=at, metadata=metadata
+    )
+
+
+async def test_what_a_pacer_let_out_is_heard_when_it_is_played() -> None:
+    """The ledger answers as of now: a chunk that is to be played from 0.5 s on is heard then."""
+    bus, _ = bus_with_log()
+    bus.handed_out(chunk(1, 0.5, chunk_index=0))
+    assert bus.ledger.heard(1).seconds == 0.0
+    await asyncio.sleep(0.75)
+    assert bus.ledger.heard(1).seconds == 0.25
+    assert bus.ledger.heard(1, 1.0).seconds == 0.5
+
+
+@pytest.mark.parametrize("part", [chunk(1, 0.5), chunk(1, None, chunk_index=0)])
+async def test_without_a_pacer_handed_out_is_heard(part: Part) -> None:
+    """Nobody knows better then."""
+    bus, _ = bus_with_log()
+    bus.handed_out(part)
+    assert bus.ledger.heard(1).seconds == 1.0
+
+
+async def test_an_interruption_is_the_end_of_hearing() -> None:
+    """What was ahead of the listener at that moment is never heard."""
+    bus, _ = bus_with_log()
+    bus.handed_out(chunk(1, 0.0, chunk_index=0))
+    await asyncio.sleep(0.25)
+    bus.announce(Interrupted(1))
+    await asyncio.sleep(5.0)
+    assert bus.ledger.heard(1).seconds == 0.25
+
+
+async def test_a_complete_reply_is_heard_whole() -> None:
+    """Its end was handed out, and nothing has cut it."""
+    bus, _ = bus_with_log()
+    bus.handed_out(chunk(1, 0.0, chunk_index=0))
+    bus.handed_out(Part(TurnComplete(1), role="model", turn=1))
+    assert bus.ledger.heard(1).seconds == 1.0
+
+
+async def test_a_report_of_the_listener_goes_to_the_ledger() -> None:
+    """Machines are told; the consumer, who made it, is not."""
+    bus, delivered = bus_with_log()
+    heard: list[Signal] = []
+    bus.subscribe(heard.append)
+    bus.handed_out(chunk(1, 0.0, chunk_index=0))
+    await asyncio.sleep(0.5)
+    bus.announce(PlayedTo(1, 0.25))
+    assert heard == [Playing(1), PlayedTo(1, 0.25)]
+    assert [part.body for part in delivered] == [Playing(1)]
+    assert bus.ledger.heard(1).seconds == 0.25
+
+
+@pytest.mark.parametrize("signal", [Interrupted(0), Reset()])
+async def test_zero_purges_the_voice_that_has_no_number(signal: Signal) -> None:
+    """The agent's sound without a number goes; all else stays, numbered sound among it."""
+    bus, _ = bus_with_log()
+    channel = Channel[Part](10)
+    bus.register(channel)
+    user = chunk(0, 0.0).derive(role="user")
+    for part in (chunk(0, None), say("text", 0), chunk(1, None), user):
+        await channel.send(part)
+    bus.announce(signal)
+    assert channel.statistics().waiting == 3

@@ -954,3 +954,25 @@ async def test_time_stands_still_for_a_machine_whose_run_is_being_closed() -> No
         await asyncio.sleep(0.5)
     assert now() == 0.9
     assert (0.75, "tick") not in machine.log
+
+
+class Decider(Machine):
+    """Decides who may speak."""
+
+    decides = "floor"
+
+
+async def test_what_a_machine_decides_is_known_before_any_part_flows() -> None:
+    """The whole run knows it, wherever the stage stands."""
+    seen: list[set[str]] = []
+
+    @processor
+    async def early(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        seen.append(set(current_run().bus.decided))
+        async for part in stream:
+            yield part
+
+    for machine in (Decider(), Machine()):
+        async for _ in (early + Driven(machine))([Part("a")]):
+            pass
+    assert seen == [{"floor"}, set()]

@@ -23,6 +23,7 @@ from vivace.part import (
     Interrupted,
     Part,
     Played,
+    PlayedTo,
     Playing,
     Reset,
     Response,
@@ -90,6 +91,7 @@ signals: st.SearchStrategy[Signal] = st.one_of(
     st.builds(Resumed, turns),
     st.builds(Playing, turns),
     st.builds(Played, turns),
+    st.builds(PlayedTo, turns, seconds),
 )
 bodies = st.one_of(
     texts,
@@ -414,7 +416,8 @@ def test_signals_that_theirs_knows(signal: Any, is_it: Any) -> None:
 
 def test_signals_that_theirs_does_not_know() -> None:
     """Others are of a kind that nobody takes for text, sound or the end of anything."""
-    for signal in (InputEnded(), Reset(1), Held(1), Resumed(1), Playing(1), Played(1)):
+    silent = (Reset(1), Held(1), Resumed(1), Playing(1), Played(1), PlayedTo(1, 0.5))
+    for signal in (InputEnded(), *silent):
         theirs = to_genai_part(Part(signal))
         assert theirs.mimetype == f"application/x-vivace-{signal.__struct_config__.tag}"
         assert not content.is_text(theirs.mimetype)

@@ -47,7 +47,7 @@ def agent_for(caller: Caller, model: Processor, **manners: Any) -> Processor:
         + Transcribe(FakeTranscriber(caller.texts))
         + DetectTurn(FakeTurnDetector())
         + LiveModelProcessor(model + Speak(FakeVoice()), **manners)
-        + AudioRateLimiter()
+        + AudioRateLimiter(adaptive_chunking=False, lead_s=0.0)
     )
 
 

@@ -15,6 +15,7 @@ from vivace.part import (
     Interrupted,
     Part,
     Played,
+    PlayedTo,
     Playing,
     Reset,
     Response,
@@ -39,6 +40,7 @@ TRAFFIC: list[Body] = [
     Resumed(1),
     Playing(1),
     Played(1),
+    PlayedTo(1, 0.5),
     TurnComplete(1, "interrupted"),
     TurnComplete(1, "timeout"),
 ]

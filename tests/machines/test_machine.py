@@ -22,8 +22,9 @@ def test_what_it_does_not_know_is_no_error(item: object) -> None:
 
 
 def test_it_wants_nothing() -> None:
-    """It has no deadline, is never full, and is done at once."""
+    """It has no deadline, is never full, is done at once, and decides nothing."""
     machine = Machine()
+    assert machine.decides == ""
     assert machine.tick(1.0) == []
     assert machine.deadline() is None
     assert machine.finish(2.0) == []

@@ -1,5 +1,8 @@
 """The ledger: what was heard of each reply, and nothing else."""
 
+import math
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +20,7 @@ def test_words_and_seconds_add_up() -> None:
     ledger = Ledger()
     for part in (audio("Hello"), audio(" there,", seconds=0.25), audio(""), audio(" you. ")):
         ledger.book(part)
-    assert ledger.heard(1) == Reply(1, "Hello there, you.", 1.75)
+    assert ledger.heard(1) == Reply(1, "Hello there, you.", 1.75, 1.75, 1.75)
 
 
 def test_text_counts_as_heard() -> None:
@@ -78,6 +81,229 @@ def test_old_replies_are_forgotten() -> None:
     assert [ledger.heard(turn).text for turn in (1, 2, 3)] == ["", "reply 2", "reply 3"]
 
 
+# -- what has left and is still ahead of the listener ------------------------------------------
+
+
+def paced(words: str = "", turn: int = 1, ms: int = 100) -> Part:
+    """A chunk; the test says when it is played."""
+    return Part.audio(bytes(ms * 32), words=words, role="model", turn=turn)
+
+
+def speaking(*words: str, start: float = 0.0, lead_s: float = 0.05) -> Ledger:
+    """Words of 0.1 s each, handed out `lead_s` early, from `start` on."""
+    ledger = Ledger()
+    for index, word in enumerate(words):
+        plays_at = start + index / 10
+        ledger.book(paced(word + " "), max(start, plays_at - lead_s), plays_at)
+    return ledger
+
+
+def test_what_is_ahead_of_the_listener_is_not_heard() -> None:
+    """Of two seconds that have left, what is played by then counts: a word from its middle on."""
+    ledger = speaking("one", "two", "three")
+    for now, text, seconds in (
+        (0.0, "", 0.0),
+        (0.04, "", 0.04),
+        (0.06, "one", 0.06),
+        (0.21, "one two", 0.21),
+        (9.0, "one two three", 0.3),
+    ):
+        heard = ledger.heard(1, now)
+        assert (heard.text, round(heard.seconds, 6)) == (text, seconds)
+        assert heard.released_s == pytest.approx(0.3)
+
+
+def test_the_newest_moment_is_now_unless_told() -> None:
+    """Who does not say when asks as of what the ledger was told last."""
+    ledger = speaking("one", "two")
+    assert ledger.heard(1).seconds == pytest.approx(0.05)
+    ledger.confirm(1, 0.08, 0.09)
+    assert ledger.heard(1).seconds == pytest.approx(0.08)
+
+
+def test_a_hold_is_a_gap() -> None:
+    """While it is held nothing more is heard than had left; then it goes on."""
+    ledger = Ledger()
+    ledger.book(paced("one "), 0.0, 0.0)
+    ledger.book(paced("two "), 5.0, 5.0)
+    assert ledger.heard(1, 4.9).seconds == pytest.approx(0.1)
+    assert ledger.heard(1, 5.0).seconds == pytest.approx(0.1)
+    assert ledger.heard(1, 5.04).seconds == pytest.approx(0.14)
+
+
+def test_a_consumer_that_takes_late_hears_late() -> None:
+    """What was handed out after it was to be played is played from then on."""
+    ledger = Ledger()
+    ledger.book(paced(), 0.0, 0.0)
+    ledger.book(paced(), 0.5, 0.1)
+    ledger.book(paced(), 0.5, 0.2)
+    assert ledger.heard(1, 0.4).seconds == pytest.approx(0.1)
+    assert ledger.heard(1, 0.65).seconds == pytest.approx(0.25)
+
+
+def test_cut_is_the_end_of_hearing() -> None:
+    """What was ahead of the listener is thrown away there: it is never heard."""
+    ledger = speaking("one", "two", "three")
+    ledger.cut(1, 0.12)
+    assert ledger.heard(1, 9.0).text == "one"
+    ledger.complete(1)
+    ledger.cut(3, 5.0)
+    assert ledger.heard(1, 9.0).seconds == pytest.approx(0.12)
+
+
+def test_cut_at_zero_hears_nothing() -> None:
+    """Before the first sample was played there is no text."""
+    ledger = speaking("one", start=1.0)
+    ledger.cut(1, 1.0)
+    assert ledger.heard(1, 9.0) == Reply(1, "", 0.0, 0.1, 0.1)
+
+
+def test_only_older_replies_are_cut() -> None:
+    """A newer one plays on; one that was complete before stays whole."""
+    ledger = Ledger()
+    for turn in (1, 2, 3):
+        ledger.book(paced("word", turn), 0.0, 0.0)
+    ledger.complete(1)
+    ledger.cut(2, 0.0)
+    assert [ledger.heard(turn, 9.0).text for turn in (1, 2, 3)] == ["word", "", "word"]
+
+
+def test_a_complete_reply_is_heard_whole() -> None:
+    """Nothing will cut it any more, so it is played to its end."""
+    ledger = speaking("one", "two")
+    ledger.complete(1)
+    assert ledger.heard(1, 0.0).text == "one two"
+    ledger.complete(7)  # of which nothing was known: no error
+
+
+def test_text_beside_a_voice_without_words_is_shared_out() -> None:
+    """In proportion to the sound: what was heard of all that came."""
+    ledger = Ledger()
+    ledger.queue(1, 0.4)
+    assert ledger.book(Part("aa bb cc dd", role="model", turn=1), 0.0) is False
+    assert ledger.heard(1, 0.0).text == ""
+    for index in range(4):
+        assert ledger.book(paced(), index / 10, index / 10) is (index == 0)
+    assert [ledger.heard(1, now).text for now in (0.1, 0.2, 0.4)] == ["aa", "aa bb", "aa bb cc dd"]
+
+
+def test_words_of_the_voice_count_before_its_text() -> None:
+    """Where the sound knows its words, the text beside it is not said twice."""
+    ledger = speaking("one", "two")
+    ledger.book(Part("one two", role="model", turn=1), 0.1)
+    assert ledger.heard(1, 9.0).text == "one two"
+
+
+def test_a_laugh_without_length_is_heard_in_its_place() -> None:
+    """Words on no sound at all count once what is before them was heard."""
+    ledger = Ledger()
+    ledger.book(paced("one "), 0.0, 0.0)
+    ledger.book(paced("[laughs] ", ms=0), 0.1, 0.1)
+    ledger.book(paced("two "), 0.1, 0.1)
+    assert ledger.heard(1, 0.09).text == "one"
+    assert ledger.heard(1, 0.1).text == "one [laughs]"
+
+
+def test_what_was_queued_is_known() -> None:
+    """What the model has made, from the first part on; of no reply, nothing."""
+    ledger = Ledger()
+    ledger.queue(1, 2.0)
+    ledger.queue(1, 0.0)
+    ledger.queue(0, 2.0)
+    assert ledger.heard(1, 0.0) == Reply(1, "", 0.0, 2.0)
+    assert ledger.heard(0, 0.0) == Reply(0)
+
+
+# -- what the listener's side reports ----------------------------------------------------------
+
+
+def test_a_report_counts_more_than_the_plan() -> None:
+    """0.1 s where 0.2 s should have been played: that is heard, and it goes on from there."""
+    ledger = speaking(*["word"] * 10)
+    ledger.confirm(1, 0.1, 0.2)
+    heard = ledger.heard(1, 0.2)
+    assert heard.seconds == pytest.approx(0.1)
+    assert heard.confirmed_s == 0.1
+    assert ledger.heard(1, 0.3).seconds == pytest.approx(0.2)
+    ledger.confirm(1, 0.5, 0.31)  # ahead of the plan: it has played what it says
+    assert ledger.heard(1, 0.31).seconds == pytest.approx(0.5)
+
+
+def test_a_report_never_takes_back() -> None:
+    """One that was overtaken on its way says nothing new."""
+    ledger = speaking(*["word"] * 10)
+    ledger.confirm(1, 0.4, 0.5)
+    ledger.confirm(1, 0.3, 0.51)
+    assert ledger.heard(1, 0.51).confirmed_s == 0.4
+
+
+def test_a_pause_of_the_listener_is_believed_at_once() -> None:
+    """It has stopped for a second, with what it had: what is heard stands still, too."""
+    ledger = speaking(*["word"] * 20)
+    ledger.confirm(1, 0.5, 0.5)
+    for now in (1.0, 1.5):
+        ledger.confirm(1, 0.5, now)
+        assert ledger.heard(1, now).seconds == pytest.approx(0.5)
+
+
+def test_after_a_cut_the_report_has_the_last_word() -> None:
+    """The listener's side says where it stopped."""
+    ledger = speaking("one", "two", "three", "four")
+    ledger.cut(1, 0.38)
+    assert ledger.heard(1, 1.0).text == "one two three four"
+    ledger.confirm(1, 0.24, 0.45)
+    assert ledger.heard(1, 1.0).text == "one two"
+
+
+@pytest.mark.parametrize("seconds", [-1.0, math.nan])
+def test_a_report_that_cannot_be_is_ignored(seconds: float) -> None:
+    """Below zero, no number, or of a reply that was never heard of."""
+    ledger = speaking("one")
+    ledger.confirm(1, seconds, 0.05)
+    ledger.confirm(5, 1.0, 0.05)
+    ledger.queue(6, 1.0)
+    ledger.confirm(6, 1.0, 0.05)
+    assert ledger.heard(1, 0.05).confirmed_s is None
+    assert ledger.heard(5) == Reply(5)
+    assert ledger.heard(6).confirmed_s is None
+
+
+def test_more_than_was_handed_out_cannot_be_played() -> None:
+    """Such a report is taken for all of it."""
+    ledger = speaking("one")
+    ledger.confirm(1, math.inf, 0.02)
+    assert ledger.heard(1, 0.02).confirmed_s == pytest.approx(0.1)
+
+
+def test_a_listener_who_paces_alone_is_followed() -> None:
+    """Without a pacer all is handed out at once; once reports come, they say what was heard."""
+    ledger = Ledger()
+    ledger.book(paced("a b c d e f g h i j", ms=3000), 0.0)
+    assert ledger.heard(1, 0.0).seconds == 3.0
+    ledger.confirm(1, 1.0, 1.1)
+    assert ledger.heard(1, 1.1).seconds == pytest.approx(1.0)
+    assert ledger.heard(1, 1.6).seconds == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("skew", [-1e-3, 0.0, 1e-3])
+def test_skew_of_clocks_is_followed_smoothly(skew: float) -> None:
+    """A clock that is a thousandth off, for ten minutes, with reports that jitter by 20 ms: the
+    estimate is never off by more than that, and never steps by more either."""
+    ledger, luck, last, off = Ledger(), random.Random(7), 0.0, []
+    for tenth in range(6000):
+        now = tenth / 10
+        ledger.book(paced(), now, now + 0.7)
+        true_s = max(0.0, now - 0.75) * (1 - skew)
+        if tenth % 2 and tenth > 20:
+            ledger.confirm(1, true_s - luck.uniform(0.0, 0.02), now)
+        seconds = ledger.heard(1, now).seconds
+        if tenth > 40:
+            off.append(abs(seconds - true_s))
+            assert abs(seconds - last - 0.1) < 0.02
+        last = seconds
+    assert max(off) < 0.02
+
+
 chunks = st.lists(
     st.tuples(st.integers(1, 4), st.sampled_from(["", " a", "b ", "word", " "]), st.integers(0, 9)),
     max_size=40,
@@ -94,4 +320,35 @@ def test_any_order_of_replies(booked: list[tuple[int, str, int]]) -> None:
     for turn in range(1, 5):
         own = [(words, frames) for number, words, frames in booked if number == turn]
         text = "".join(words for words, _ in own).strip()
-        assert ledger.heard(turn) == Reply(turn, text, float(sum(frames for _, frames in own)))
+        seconds = float(sum(frames for _, frames in own))
+        assert ledger.heard(turn) == Reply(turn, text, seconds, seconds, seconds)
+
+
+moves = st.lists(
+    st.tuples(st.sampled_from(["book", "wait", "confirm", "cut"]), st.integers(0, 300)), max_size=40
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(moves)
+def test_heard_is_between_confirmed_and_released(moves: list[tuple[str, int]]) -> None:
+    """Whatever is booked, reported and cut; and its text is a beginning of what was said."""
+    ledger, now, plays_at, said = Ledger(), 0.0, 0.0, ""
+    cut = False
+    for number, (kind, ms) in enumerate(moves):
+        if kind == "book" and not cut:
+            plays_at = max(plays_at, now)
+            ledger.book(paced(f"w{number} ", ms=ms), now, plays_at)
+            plays_at += ms / 1000
+            said += f"w{number} " if ms else ""
+        elif kind == "wait":
+            now += ms / 1000
+        elif kind == "confirm":
+            ledger.confirm(1, ms / 100, now)
+        elif kind == "cut":
+            cut = True
+            ledger.cut(1, now)
+        heard = ledger.heard(1, now)
+        assert (heard.confirmed_s or 0.0) - 1e-9 <= heard.seconds <= heard.released_s + 1e-9
+        words = [word for word in heard.text.split() if word in said.split()]
+        assert said.split()[: len(words)] == words

@@ -33,9 +33,11 @@ from vivace import (
     Interrupted,
     LiveModelProcessor,
     Overlap,
+    PacingReport,
     Part,
     PartProcessor,
     Played,
+    PlayedTo,
     Playing,
     Processor,
     Resample,
@@ -153,6 +155,8 @@ def every_body_is_known(part: Part) -> str:
             return assert_type(text, str)
         case InputEnded() | Reset() | Held() | Resumed() | Playing() | Ask():
             return "signal"
+        case PlayedTo(seconds=seconds):
+            return f"{assert_type(seconds, float)}"
         case _:
             assert_never(body)
 
@@ -376,6 +380,10 @@ def own_parts() -> None:
 # -- a conversation
 
 
+def loud(audio: Audio) -> bool:
+    raise NotImplementedError
+
+
 class Ears:
     """A detector of one's own: it needs no base class."""
 
@@ -411,6 +419,9 @@ def converse(model: Processor) -> None:
     assert_type(agent, Processor)
     assert_type(pacer.chunks_played, int)
     assert_type(pacer.interruptions, int)
+    assert_type(pacer.last_run, PacingReport)
+    AudioRateLimiter(24_000, True, True, detector=loud)
+    AudioRateLimiter("24000")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     DetectSpeech(words)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     Transcribe(finished)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     DetectTurn(words)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

@@ -11,10 +11,21 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 from weakref import WeakSet
 
-from vivace.flow.clock import now
+from vivace.flow.clock import now as clock_now
 from vivace.machines.fence import Fence
-from vivace.machines.playout import Ledger
-from vivace.part import Interrupted, Part, Played, Playing, Reset, Signal, TurnComplete, TurnEnded
+from vivace.machines.playout import Ledger, Reply
+from vivace.part import (
+    Audio,
+    Interrupted,
+    Part,
+    Played,
+    PlayedTo,
+    Playing,
+    Reset,
+    Signal,
+    TurnComplete,
+    TurnEnded,
+)
 
 __all__ = ["Bus", "Listener", "Purgeable"]
 
@@ -29,16 +40,25 @@ class Purgeable(Protocol):
         ...
 
 
+class ClockedLedger(Ledger):
+    """The ledger of a run: it answers as of now unless asked otherwise."""
+
+    def heard(self, turn: int, now: float | None = None) -> Reply:
+        return super().heard(turn, clock_now() if now is None else now)
+
+
 class Bus:
     """One conversation's fence, ledger, clock zero and announcements.
 
     deliver: gets each announcement as a part, for the consumer's urgent lane.
+    decided: what machines of the conversation decide for all of it: see `Machine.decides`.
     """
 
     def __init__(self, deliver: Callable[[Part], None]) -> None:
         self.fence: Fence = Fence()
-        self.ledger: Ledger = Ledger()
-        self.started_at: float = now()
+        self.ledger: Ledger = ClockedLedger()
+        self.decided: set[str] = set()
+        self.started_at: float = clock_now()
         self._deliver = deliver
         self._channels: WeakSet[Purgeable] = WeakSet()
         self._listeners: list[Listener] = []
@@ -71,18 +91,39 @@ class Bus:
 
     def handed_out(self, part: Part) -> None:
         """The consumer has taken `part`: book it, and announce what that means for its reply."""
-        if self.ledger.book(part):
-            self.announce(Playing(part.turn))
-        elif isinstance(part.body, TurnComplete):
+        if isinstance(part.body, TurnComplete):
+            self.ledger.complete(part.body.turn)
             self.announce(Played(part.body.turn, part.body.reason))
+        elif self.ledger.book(part, clock_now(), self._plays_at(part)):
+            self.announce(Playing(part.turn))
+
+    def _plays_at(self, part: Part) -> float | None:
+        """When a chunk is to be played, if a pacer has said so."""
+        if part.at is None or "chunk_index" not in part.metadata:
+            return None
+        return self.started_at + part.at
 
     def _tell(self, signal: Signal, teller: Listener | None) -> None:
-        if isinstance(signal, Interrupted | Reset) and self.fence.raise_to(signal.turn):
-            for channel in list(self._channels):
-                channel.purge(self.fence.stale)
+        if isinstance(signal, Interrupted | Reset):
+            self._void(signal.turn)
+        elif isinstance(signal, PlayedTo):
+            self.ledger.confirm(signal.turn, signal.seconds, clock_now())
         for listener in list(self._listeners):
             if listener != teller and listener in self._listeners:  # it may have left meanwhile
                 listener(signal)
-        if not isinstance(signal, TurnEnded):  # that one reaches the consumer in its place
-            at = round(now() - self.started_at, 6)
+        # The end of a turn reaches the consumer in its place; a report came from there.
+        if not isinstance(signal, TurnEnded | PlayedTo):
+            at = round(clock_now() - self.started_at, 6)
             self._deliver(Part(signal, role="model", at=at))  # type: ignore[arg-type]
+
+    def _void(self, turn: int) -> None:
+        self.ledger.cut(turn, clock_now())
+        if turn and not self.fence.raise_to(turn):
+            return
+        stale = self.fence.stale if turn else _is_unnumbered_voice
+        for channel in list(self._channels):
+            channel.purge(stale)
+
+
+def _is_unnumbered_voice(part: Part) -> bool:
+    return not part.turn and part.role != "user" and isinstance(part.body, Audio)

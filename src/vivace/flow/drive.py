@@ -39,6 +39,9 @@ from vivace.part import Part, Signal, is_side_lane
 __all__ = ["Do", "Shell", "Told", "drive"]
 
 
+_TURN_S = 1e-4  # of reading on end; then others have theirs: a hundred bursts delay no one by much
+
+
 class Shell(Protocol):
     """What a job may use of the shell that runs it."""
 
@@ -87,6 +90,8 @@ def drive(
     """
     run = current_run()
     run.own(stream, f"the input of {type(machine).__name__}")
+    if machine.decides:
+        run.bus.decided.add(machine.decides)
     outbox = Channel[Part](capacity, seconds=media_s, weigh=_seconds)
     limits = _Limits(read_ahead or capacity, read_on)
     return _drive(stream, _Shell(run, machine, do, told, outbox, limits))
@@ -166,8 +171,12 @@ class _Shell:
 
     async def _read(self, stream: AsyncIterator[Part]) -> None:
         try:
+            turn_ends_at = now() + _TURN_S
             async for part in stream:
                 self.post(part)
+                if now() > turn_ends_at:
+                    await asyncio.sleep(0)  # a source that never waits must not be all there is
+                    turn_ends_at = now() + _TURN_S
                 while not self._over and not self._may_read():
                     self._ready.clear()
                     await self._ready.wait()

@@ -14,7 +14,7 @@ from vivace.live.answering import Answering, Manners
 from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply, is_interim
 from vivace.machines.floor import Event, State
 from vivace.machines.interrupt import Overlap
-from vivace.machines.machine import Announce, Item, JobFailed, Machine, Output
+from vivace.machines.machine import FLOOR, Announce, Item, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
 from vivace.machines.window import Window
 from vivace.part import (
@@ -45,6 +45,8 @@ class Conversation(Machine):
 
     window: the prompt. ledger: what was heard. zero: the clock's reading at the start of the run.
     """
+
+    decides = FLOOR
 
     def __init__(
         self, window: Window, ledger: Ledger, manners: Manners | None = None, *, zero: float = 0.0

@@ -7,13 +7,19 @@ random numbers; so each of its decisions can be tested with exact numbers.
 
 from __future__ import annotations
 
-from typing import TypeAlias, Union
+from typing import ClassVar, TypeAlias, Union
 
 import msgspec
 
 from vivace.part import Part, Signal
 
-__all__ = ["Announce", "Cancel", "Item", "Job", "JobDone", "JobFailed", "Machine", "Output", "Tell"]
+__all__ = [
+    "FLOOR", "SPEECH", "Announce", "Cancel", "Item", "Job", "JobDone", "JobFailed", "Machine",
+    "Output", "Tell",
+]  # fmt: skip
+
+FLOOR = "floor"
+SPEECH = "speech"
 
 
 class Announce(msgspec.Struct, frozen=True, gc=False):
@@ -65,7 +71,12 @@ class Machine:
     """The base of all machines. Times are seconds, on a clock that only goes forward.
 
     Subclasses override what they need; an item that a machine does not know is no error for it.
+
+    decides: what it decides for the whole run, so that no other stage should: `FLOOR` who may
+        speak, `SPEECH` whether the user speaks.
     """
+
+    decides: ClassVar[str] = ""
 
     def feed(self, item: Item, now: float) -> list[Output]:
         """Take one item in; return what is to be done, in order."""

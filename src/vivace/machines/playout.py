@@ -1,71 +1,207 @@
 """What was heard: the ledger of replies.
 
 This file owns the answer to "what did the user hear of reply n?". Prompt, transcript, recording and
-metrics all read it; nothing else decides what was said. It books what was handed to the consumer,
-which a pacer makes the same as what was played.
+metrics all read it; nothing else decides what was said. It books what a pacer was given, what was
+handed to the consumer and when that is to be played, and what the listener's side reports.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 
 import msgspec
 
+from vivace.machines.words import words_until
 from vivace.part import Audio, Part
 
 __all__ = ["Ledger", "Reply"]
 
+_GAP_S = 1e-3  # chunks that are further apart do not belong to one stretch of sound
+_JITTER_S = 0.1  # a report that is off by more is no jitter: the listener has paused or starved
+_FOLLOW = 0.25  # how much of the rest is believed at once: four reports tell jitter from skew
+
 
 class Reply(msgspec.Struct, frozen=True):
-    """What was heard of one reply: its words, and how many seconds of sound."""
+    """What was heard of one reply.
+
+    text: its words. seconds: of sound; both up to the moment that was asked for, or to its end.
+    queued_s: what the model has made of it so far. released_s: what has been handed out.
+    confirmed_s: what the listener's side says that it has played; None if it says nothing.
+    """
 
     turn: int
     text: str = ""
     seconds: float = 0.0
+    queued_s: float = 0.0
+    released_s: float = 0.0
+    confirmed_s: float | None = None
+
+
+class _Stretch(msgspec.Struct):
+    """Sound without a gap: on the clock, and where in the reply it begins."""
+
+    begin: float
+    end: float
+    from_s: float
 
 
 class _Account:
-    __slots__ = ("pieces", "seconds")
+    __slots__ = (
+        "begun", "confirmed_s", "cut_s", "finished", "paced", "queued_s", "released_s",
+        "stretches", "texts", "words",
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self.seconds = 0.0
+        self.queued_s = self.released_s = 0.0
+        self.stretches: list[_Stretch] = []
+        self.words: list[tuple[float, float, str]] = []  # from where to where in the reply
+        self.texts: list[str] = []
+        self.begun = False  # something of it was handed out
+        self.paced = False  # somebody knows when its sound is played
+        self.confirmed_s: float | None = None
+        self.cut_s: float | None = None
+        self.finished = False  # all that was handed out is heard
+
+    def release(self, audio: Audio, begin: float) -> None:
+        seconds = audio.seconds
+        if audio.words:
+            self.words.append((self.released_s, self.released_s + seconds, audio.words))
+        last = self.stretches[-1] if self.stretches else None
+        if last is not None and begin - last.end < _GAP_S:
+            last.end = max(last.end, begin) + seconds
+        else:
+            self.stretches.append(_Stretch(begin, begin + seconds, self.released_s))
+        self.released_s += seconds
+
+    def planned(self, now: float) -> float:
+        """How far it is played at `now`, if all goes as planned."""
+        for stretch in reversed(self.stretches):
+            if now > stretch.begin:
+                return stretch.from_s + min(now, stretch.end) - stretch.begin
+        return 0.0
+
+    def planned_at(self, seconds: float) -> float:
+        """When it is to be played up to `seconds`, which are more than 0."""
+        stretch = next(it for it in reversed(self.stretches) if seconds > it.from_s)
+        return stretch.begin + seconds - stretch.from_s
+
+    def text(self, seconds: float) -> str:
+        if self.words:
+            return "".join(
+                words if seconds >= end else words_until(words, (seconds - start) / (end - start))
+                for start, end, words in self.words
+                if seconds > start or seconds >= end
+            )
+        made_s = max(self.queued_s, self.released_s)
+        return words_until("".join(self.texts), seconds / made_s if made_s else 1.0)
 
 
 class Ledger:
-    """Books each reply's parts as they are handed out.
+    """Books each reply: what was made of it, handed out, and played.
 
     keep: how many of the newest replies are remembered; older ones read as unheard.
+
+    Where the listener's side reports how far it has played, that is what was heard, and between
+    reports its lag behind the plan is followed: jitter is smoothed out, a drift of clocks is not,
+    a jump is believed at once.
     """
 
     def __init__(self, keep: int = 64) -> None:
         self._keep = keep
         self._accounts: OrderedDict[int, _Account] = OrderedDict()
+        self._now = -math.inf  # the newest moment that was told
+        self._lag: float | None = None  # of the listener behind the plan, in seconds
 
-    def book(self, part: Part) -> bool:
+    def queue(self, turn: int, seconds: float) -> None:
+        """A pacer was given so much sound of reply `turn`."""
+        if turn >= 1 and seconds:
+            self._account(turn).queued_s += seconds
+
+    def book(self, part: Part, now: float | None = None, plays_at: float | None = None) -> bool:
         """Book a part that was handed out; True if it is its reply's first sound or text.
 
+        plays_at: when it is to be played, on the clock of `now`. Where nobody says so, being handed
+        out is being heard, unless the listener's side reports.
         Only the model's audio and text count as heard.
         """
         if part.turn < 1 or part.role != "model" or not isinstance(part.body, str | Audio):
             return False
-        words = part.body if isinstance(part.body, str) else part.body.words
-        if not words and not part.seconds:
+        audio = part.body if isinstance(part.body, Audio) else None
+        if not (part.body if audio is None else audio.words or audio.pcm):
             return False
-        account = self._accounts.get(part.turn)
-        first = account is None
-        if account is None:
-            account = self._accounts[part.turn] = _Account()
-            if len(self._accounts) > self._keep:
-                self._accounts.popitem(last=False)
-        if words:
-            account.pieces.append(words)
-        account.seconds += part.seconds
+        self._now = max(self._now, now if now is not None else -math.inf)
+        account = self._account(part.turn)
+        if audio is None:
+            account.texts.append(part.text)
+            if account.queued_s > account.released_s:  # its sound is still to come
+                return False
+        else:
+            account.paced |= plays_at is not None
+            last = account.stretches[-1].end if account.stretches else -math.inf
+            times = (it for it in (plays_at, now, last) if it is not None)
+            account.release(audio, max(times))
+        first, account.begun = not account.begun, True
         return first
 
-    def heard(self, turn: int) -> Reply:
-        """What was heard of reply `turn`; an empty record if nothing was."""
+    def confirm(self, turn: int, seconds: float, now: float) -> None:
+        """The listener's side has played `seconds` of reply `turn`; what cannot be is ignored."""
+        account = self._accounts.get(turn)
+        if account is None or not account.stretches or not seconds >= 0:
+            return
+        seconds = min(seconds, account.released_s)
+        account.confirmed_s = max(seconds, account.confirmed_s or 0.0)
+        self._now = max(self._now, now)
+        if account.cut_s is not None:
+            account.cut_s = account.confirmed_s
+        elif 0 < seconds < account.released_s:  # else it tells nothing of the lag
+            lag = now - account.planned_at(seconds)
+            if self._lag is None or abs(lag - self._lag) > _JITTER_S:
+                self._lag = lag
+            else:
+                self._lag += _FOLLOW * (lag - self._lag)
+
+    def cut(self, turn: int, now: float) -> None:
+        """Replies up to `turn` are void: nothing more of them is heard."""
+        for number, account in self._accounts.items():
+            if number <= turn and account.cut_s is None and not account.finished:
+                account.cut_s = self._played(account, now)
+
+    def complete(self, turn: int) -> None:
+        """Reply `turn` has ended by itself: all that was handed out is heard, sooner or later."""
+        if account := self._accounts.get(turn):
+            account.finished = account.cut_s is None
+
+    def heard(self, turn: int, now: float | None = None) -> Reply:
+        """What was heard of reply `turn`; an empty record if nothing was.
+
+        now: up to when; the newest moment that the ledger was told of unless given.
+        """
         account = self._accounts.get(turn)
         if account is None:
             return Reply(turn)
-        return Reply(turn, "".join(account.pieces).strip(), account.seconds)
+        seconds = self._played(account, self._now if now is None else now)
+        return Reply(
+            turn,
+            account.text(seconds).strip(),
+            seconds,
+            max(account.queued_s, account.released_s),
+            account.released_s,
+            account.confirmed_s,
+        )
+
+    def _account(self, turn: int) -> _Account:
+        account = self._accounts.get(turn)
+        if account is None:
+            account = self._accounts[turn] = _Account()
+            if len(self._accounts) > self._keep:
+                self._accounts.popitem(last=False)
+        return account
+
+    def _played(self, account: _Account, now: float) -> float:
+        if account.cut_s is not None:
+            return account.cut_s
+        if account.finished or not (account.paced or account.confirmed_s is not None):
+            return account.released_s
+        planned = account.planned(now - (self._lag or 0.0))
+        return max(planned, account.confirmed_s or 0.0)

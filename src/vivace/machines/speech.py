@@ -12,7 +12,7 @@ import msgspec
 
 from vivace.audio import AudioFormat
 from vivace.errors import AudioError
-from vivace.machines.machine import Item, Job, JobDone, JobFailed, Machine, Output
+from vivace.machines.machine import SPEECH, Item, Job, JobDone, JobFailed, Machine, Output
 from vivace.part import Audio, Data, Part, SpeechEnded, SpeechStarted
 
 __all__ = ["JudgeSpeech", "SpeechMachine", "SpeechRules"]
@@ -50,6 +50,8 @@ class SpeechMachine(Machine):
     frame: samples that the detector judges at once. All audio must have the format `fmt`.
     Parts that are no audio pass in order. Raises AudioError for another format.
     """
+
+    decides = SPEECH
 
     def __init__(
         self, frame: int = 512, fmt: AudioFormat | None = None, rules: SpeechRules | None = None

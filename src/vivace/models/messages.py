@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
+from vivace.audio import AudioFormat, to_pcm16
 from vivace.errors import PartError
 from vivace.part import Audio, Call, Data, Image, Part, Response, Signal
 
@@ -137,7 +138,10 @@ def spoken(parts: Iterable[Part]) -> list[Part]:
 
 
 def wav(audio: Audio) -> bytes:
-    """The same sound as a WAV file."""
+    """The same sound as a WAV file; what is no integers becomes 16 bit."""
+    if audio.format.encoding != "int":
+        fmt = AudioFormat(audio.format.rate, audio.format.channels)
+        audio = Audio(to_pcm16(audio.pcm, audio.format), fmt)
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setnchannels(audio.format.channels)

@@ -23,6 +23,7 @@ from vivace.part import (
     Interrupted,
     Part,
     Played,
+    PlayedTo,
     Playing,
     Reset,
     Resumed,
@@ -50,6 +51,7 @@ KEEP = "genai_processors"
 _AnySignal: TypeAlias = (
     SpeechStarted | SpeechEnded | TurnEnded | TurnComplete | InputEnded
     | Interrupted | Reset | Held | Resumed | Playing | Played
+    | PlayedTo
 )  # fmt: skip
 
 

@@ -1,0 +1,54 @@
+"""Where words fall into their sound."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vivace.machines.words import middles, words_until
+
+quick = settings(max_examples=80, deadline=None)
+texts = st.text(" ab\n", max_size=60) | st.text(max_size=40)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("", []),
+        ("hi", [(0.5, "hi")]),
+        ("one two", [(1.5 / 7, "one"), (5 / 7, " two")]),
+        (" one two ", [(2 / 9, " one"), (6.5 / 9, " two ")]),
+        ("   ", [(0.5, "   ")]),
+    ],
+)
+def test_each_word_has_its_middle(words: str, found: list[tuple[float, str]]) -> None:
+    """A word goes with the spaces before it; letters stand in for time."""
+    assert list(middles(words)) == found
+
+
+@pytest.mark.parametrize(
+    ("share", "heard"),
+    [(0.0, ""), (0.2, ""), (0.22, "one"), (0.7, "one"), (0.72, "one two"), (1.0, "one two")],
+)
+def test_words_up_to_a_share(share: float, heard: str) -> None:
+    """A word is heard once its middle is."""
+    assert words_until("one two", share) == heard
+
+
+@quick
+@given(texts)
+def test_words_join_back(words: str) -> None:
+    """Joined, they are the text; none is torn, and their middles are in order."""
+    found = list(middles(words))
+    assert "".join(word for _, word in found) == words
+    assert [middle for middle, _ in found] == sorted(middle for middle, _ in found)
+    pieces = [piece for _, word in found for piece in word.split(" ") if piece]
+    assert pieces == [piece for piece in words.split(" ") if piece]
+
+
+@quick
+@given(texts, st.floats(0, 1.2), st.floats(0, 1.2))
+def test_more_sound_never_has_fewer_words(words: str, one: float, other: float) -> None:
+    """What is heard is a beginning of the text, and grows with the share."""
+    less, more = sorted((one, other))
+    assert words.startswith(words_until(words, more))
+    assert words_until(words, more).startswith(words_until(words, less))
