@@ -976,3 +976,31 @@ async def test_what_a_machine_decides_is_known_before_any_part_flows() -> None:
         async for _ in (early + Driven(machine))([Part("a")]):
             pass
     assert seen == [{"floor"}, set()]
+
+
+class Hoard(Machine):
+    """Takes all there is, and gives nothing."""
+
+    def feed(self, item: Item, now: float) -> list[Output]:
+        return []
+
+
+async def test_a_source_that_never_waits_lets_others_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once reading has taken its time, whoever is ready runs before the next part is read."""
+    monkeypatch.setattr("vivace.flow.drive._TURN_S", -1.0)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while turns < 100:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(other())
+        async for _ in Driven(Hoard())([Part("a")] * 20):
+            pass
+        seen = turns
+    assert seen >= 19

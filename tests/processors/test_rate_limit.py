@@ -392,7 +392,7 @@ async def test_a_run_that_was_left_can_be_read_too() -> None:
         async for part in parts:
             if part.seconds:
                 break
-    assert limiter.last_run.chunks_played == 1
+    assert limiter.last_run.chunks_played in (1, 2)  # one that nobody took may wait
     assert limiter.last_run.taken_s == 10.0
 
 
