@@ -54,7 +54,9 @@ def main() -> None:
     if not quick:
         from bench.picture import draw
 
-        (ROOT / "docs" / "benchmarks.md").write_text(page(tables, machine, f"{engine.METHOD}\n{floor.METHOD}"))
+        (ROOT / "docs" / "benchmarks.md").write_text(
+            page(tables, machine, f"{engine.METHOD}\n{floor.METHOD}")
+        )
         draw(results, ROOT / "docs" / "benchmarks.png")
 
 

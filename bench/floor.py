@@ -105,7 +105,14 @@ def _telling_apart(results: Results) -> Table:
     mean = sum(shares) / len(shares)
     count = number(results.given("overlaps", "Vivace")["times"])
     table.rows.append(
-        (f"mean selectivity, {count} of each", f"{mean:.0%}", "", "", "≥ 80 %", _at_least(0.8, mean))
+        (
+            f"mean selectivity, {count} of each",
+            f"{mean:.0%}",
+            "",
+            "",
+            "≥ 80 %",
+            _at_least(0.8, mean),
+        )
     )
     return table
 

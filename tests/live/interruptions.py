@@ -70,7 +70,9 @@ class Case:
         return self.holds.replace(" ", "_")
 
 
-def script(*steps: Step, replies: tuple[Reply, ...] = (ALL_AT_ONCE, NEXT), **rest: object) -> Dialogue:
+def script(
+    *steps: Step, replies: tuple[Reply, ...] = (ALL_AT_ONCE, NEXT), **rest: object
+) -> Dialogue:
     return Dialogue(steps, replies, **{"timing": JITTERED, **rest})  # type: ignore[arg-type]
 
 

@@ -3,15 +3,26 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import pytest
 
-from tests.live.interruptions import ASKS, CASES, NEXT, STOPS, Case, interruptions, script, spoken
+from tests.live.interruptions import (
+    ASKS,
+    CASES,
+    NEXT,
+    SENTENCES,
+    STOPS,
+    Case,
+    interruptions,
+    script,
+    spoken,
+)
 from vivace import DetectSpeech, DetectTurn, LiveModelProcessor, Part, Processor, Speak, Transcribe
 from vivace.processors.rate_limit import AudioRateLimiter
-from vivace.testing.dialogue import Listen, Reply
+from vivace.testing.dialogue import Listen
 from vivace.testing.simulate import Broken, Cast, Course, hold
 
 pytestmark = pytest.mark.real
@@ -19,25 +30,27 @@ Outcome: TypeAlias = Course | BaseException
 
 
 def is_stubborn(case: Case) -> bool:
-    """Those abandon tasks, which cannot be told from another conversation's: they are held alone."""
+    """Those abandon tasks, and whose they are cannot be told: they are held alone."""
     return any(reply.end in ("deaf", "stuck") for reply in case.dialogue.replies)
 
 
-async def hold_all(cases: list[Case]) -> dict[str, Outcome]:
-    held = (hold(case.dialogue, case.agent) for case in cases)
-    outcomes = await asyncio.gather(*held, return_exceptions=True)
-    return {case.holds: outcome for case, outcome in zip(cases, outcomes, strict=True)}
+def outcome_of(case: Case) -> Outcome:
+    try:
+        return asyncio.run(hold(case.dialogue, case.agent))
+    except BaseException as error:
+        return error
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> Iterator[dict[str, Outcome]]:
-    """How each went: those that may are held at the same time, since each takes ten seconds."""
+def outcomes() -> dict[str, Outcome]:
+    """How each went. Each takes ten seconds, so those that may are held at the same time, each in a
+    thread and on a loop of its own."""
+    alone = [case for case in CASES if is_stubborn(case)]
     together = [case for case in CASES if not is_stubborn(case)]
-    found = asyncio.run(hold_all(together))
-    for case in CASES:
-        if is_stubborn(case):
-            found |= asyncio.run(hold_all([case]))
-    yield found
+    with ThreadPoolExecutor(len(together)) as threads:
+        names = [case.holds for case in together]
+        found = dict(zip(names, threads.map(outcome_of, together), strict=True))
+    return found | {case.holds: outcome_of(case) for case in alone}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -54,25 +67,24 @@ def test_model_in_a_real_thread_that_does_not_return() -> None:
     stuck, returns = threading.Event(), threading.Event()
 
     class Stuck(Processor):
-        """Says a sentence, and then waits for a thread, whatever comes."""
+        """Says what the model says, and then waits for a thread, whatever comes."""
 
-        calls = 0
+        def __init__(self, model: Processor) -> None:
+            self._model = model
 
-        async def call(self, stream):  # type: ignore[no-untyped-def]
-            async for _ in stream:
-                pass
-            self.calls += 1
-            yield Part("One two three four. Five six." if self.calls == 1 else NEXT.text)
-            if self.calls == 1:
+        async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+            async for part in self._model(stream):
+                yield part
+            if not stuck.is_set():
                 stuck.set()
                 await asyncio.to_thread(returns.wait, 20.0)
 
     def agent(cast: Cast) -> Processor:
         heard = DetectSpeech(cast.ears) + Transcribe(cast.ears.transcribe)
-        live = LiveModelProcessor(Stuck() + Speak(cast.voice))
+        live = LiveModelProcessor(Stuck(cast.model) + Speak(cast.voice))
         return heard + DetectTurn(cast.ears.judge_turn) + live + AudioRateLimiter()
 
-    dialogue = script(ASKS, STOPS, Listen(), replies=(Reply(),))
+    dialogue = script(ASKS, STOPS, Listen(), replies=(SENTENCES, NEXT))
 
     async def talk() -> Course:
         asyncio.get_running_loop().call_later(12.0, returns.set)
@@ -92,7 +104,7 @@ def test_broken_is_told_in_real_time_too() -> None:
     dialogue = script(ASKS, replies=(NEXT,), tail_s=0.5, at_most_s=2.0)
 
     def deaf_agent(cast: Cast) -> Processor:
-        return DetectSpeech(cast.ears) + AudioRateLimiter()
+        return DetectSpeech(cast.ears)
 
-    with pytest.raises(Broken, match="nobody has answered 'what can you tell me'"):
+    with pytest.raises(Broken, match="nobody has answered 'what can you tell"):
         asyncio.run(hold(dialogue, deaf_agent))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,8 @@ from vivace import (
     processor,
 )
 from vivace.machines.fence import Fence
-from vivace.machines.playout import Ledger, Reply as HeardReply
+from vivace.machines.playout import Ledger
+from vivace.machines.playout import Reply as HeardReply
 from vivace.testing.dialogue import (
     Cough,
     Dialogue,
@@ -320,7 +322,7 @@ def _only_interrupts() -> Callable[..., object]:
 
     control = Pacer._control
 
-    def does(self: Pacer, signal: object, now: float) -> object:
+    def does(self: Pacer, signal: Any, now: float) -> object:
         return control(self, signal, now) if type(signal).__name__ == "Interrupted" else []
 
     return does
@@ -336,9 +338,12 @@ def test_prompt_that_says_more_than_was_heard_is_found(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Ledger, "heard", invents)
     assert broken(INTERRUPTED)[0] == "heard is played"
-    assert "the prompt has reply 1" in broken(
-        Dialogue((Say("hello there"), Listen(), Say("and then"), Listen()), (Reply("fine"),))
-    )[1]
+    assert (
+        "the prompt has reply 1"
+        in broken(
+            Dialogue((Say("hello there"), Listen(), Say("and then"), Listen()), (Reply("fine"),))
+        )[1]
+    )
 
 
 def test_failure_that_nobody_scripted_is_found() -> None:
@@ -405,5 +410,3 @@ def test_shortest_failure_is_short() -> None:
 def test_random_conversations_hold(seed: int) -> None:
     """Half a minute of chance breaks nothing; `make simulate` holds thousands of two minutes."""
     check(random_dialogue(seed, 30.0))
-
-

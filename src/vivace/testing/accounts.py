@@ -9,7 +9,14 @@ from vivace.testing.ears import Sound, Sounds
 from vivace.testing.invariants import _Watch
 from vivace.testing.witness import Called, Event, Gave, Got, News, Passed, Stages, Told
 
-__all__ = ["AnsweredInTime", "AskedForSomething", "Bounds", "CountersAddUp", "FailsAsTold", "WordsOnce"]
+__all__ = [
+    "AnsweredInTime",
+    "AskedForSomething",
+    "Bounds",
+    "CountersAddUp",
+    "FailsAsTold",
+    "WordsOnce",
+]
 
 # A stage that listens holds a second of audio that waits for its model, and 64 parts or two seconds
 # that wait for the next stage.
@@ -17,8 +24,8 @@ _LISTENING_S = 3.5
 # A pacer is left alone once 30 s wait in it; the piece that made it full is as long as a sentence.
 # Before it two seconds may wait, and one more piece.
 _VOICE_S = 45.0
-# Of an interrupted reply: two chunks that wait in the pacer, and three on their way to the consumer.
-_IN_HAND_S = 0.1
+# Of an interrupted reply: two chunks that wait in the pacer, and four on their way to the consumer.
+_IN_HAND_S = 0.12
 
 
 class Bounds(_Watch):
@@ -106,8 +113,10 @@ class CountersAddUp(_Watch):
             return None
         for stage in range(1, self._live):
             if self._heard[stage] != self._heard[0]:
-                return f"{self._heard[0]} bytes of the user's came, {self._heard[stage]} left " \
+                return (
+                    f"{self._heard[0]} bytes of the user's came, {self._heard[stage]} left "
                     f"stage {stage}"
+                )
         for turn in sorted(self._queued):
             lost = self._check(turn, _IN_HAND_S if turn <= self._void else 0.0)
             if lost:
@@ -180,8 +189,9 @@ class AskedForSomething(_Watch):
             case Told(signal=Interrupted()):
                 self._cut = True
             case Called(number=number, prompt=prompt):
-                size = sum(part.role != "model" or isinstance(part.body, Response)
-                           for part in prompt)
+                size = sum(
+                    part.role != "model" or isinstance(part.body, Response) for part in prompt
+                )
                 nothing_new = size <= self._before and not self._cut
                 self._before, self._cut = size, False
                 if nothing_new:

@@ -76,8 +76,10 @@ class NothingStale(_Watch):
                 late = isinstance(body, TurnComplete) and body.reason in ("done", "failed")
                 if late or isinstance(body, str | Audio | Image | Data):
                     what = type(body).__name__
-                    return f"{what} of reply {part.turn} came after replies up to {self._void}"\
+                    return (
+                        f"{what} of reply {part.turn} came after replies up to {self._void}"
                         " were void"
+                    )
         return None
 
 
@@ -138,6 +140,8 @@ class HeardIsPlayed(_Watch):
             case Got(part=Part(body=Audio() as audio, role="model", turn=turn)) if turn:
                 self._words[turn].append(audio.words)
                 self._seconds[turn] += audio.seconds
+            case Got(part=Part(body=str(text), role="model", turn=turn, substream="")) if turn:
+                self._words[turn].append(text)
             case News(facts={"event": "asked", "turn": int(turn)}):
                 self._newest = turn
             case Told(signal=Interrupted(turn=turn, heard=heard)):
@@ -149,8 +153,10 @@ class HeardIsPlayed(_Watch):
             case Played(turn=turn, seconds=seconds):
                 ahead = self._seconds[turn] - seconds
                 if not -1e-6 <= ahead <= self._buffer_s + _CHUNK_S + _HICCUP_S:
-                    return f"of reply {turn}, {self._seconds[turn]:.3f} s were handed out, and " \
+                    return (
+                        f"of reply {turn}, {self._seconds[turn]:.3f} s were handed out, and "
                         f"{seconds:.3f} s played"
+                    )
             case Called(prompt=prompt):
                 return self._prompted(prompt)
         return None
@@ -185,10 +191,14 @@ class PairsWhole(_Watch):
 
     def __init__(self) -> None:
         self._answered: set[str] = set()
+        self._before = 0  # the stage before the conversation: what has left it, the prompt has
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
-            case Passed(stage=0, part=Part(body=Response(id=it))):
+            case Stages(paths=paths):
+                live = [i for i, path in enumerate(paths) if path.endswith("live_model_processor")]
+                self._before = live[-1] - 1 if live else 0
+            case Passed(stage=stage, part=Part(body=Response(id=it))) if stage == self._before:
                 self._answered.add(it)
             case Called(prompt=prompt):
                 return self._check(prompt)
@@ -242,7 +252,9 @@ class OneReply(_Watch):
                 others = self._working - self._stubborn
                 self._working.add(number)
                 if others:
-                    return f"the model was called a {number + 1}. time during its {min(others) + 1}."
+                    return (
+                        f"the model was called a {number + 1}. time during its {min(others) + 1}."
+                    )
             case Ended(number=number):
                 self._working.discard(number)
         return None

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -165,9 +165,7 @@ class Course:
         return [[f"{part.role}: {_told(part)}" for part in prompt] for prompt in calls]
 
 
-async def hold(
-    dialogue: Dialogue, agent: Agent = standard_agent, *, keep: bool = True
-) -> Course:
+async def hold(dialogue: Dialogue, agent: Agent = standard_agent, *, keep: bool = True) -> Course:
     """Hold a conversation on the running loop, in real time or virtual.
 
     keep: note all events. Raises Broken at the first step at which something does not hold.
@@ -182,8 +180,9 @@ async def hold(
         lambda number, prompt: witness.see(Called(number, prompt)),
         lambda number: witness.see(Ended(number)),
     )
-    cast = Cast(dialogue, Ears(sounds, dialogue.timing, dialogue.seed), model,
-                SimulatedVoice(dialogue))
+    cast = Cast(
+        dialogue, Ears(sounds, dialogue.timing, dialogue.seed), model, SimulatedVoice(dialogue)
+    )
     course = Course(dialogue, witness.events, user)
     before, start = asyncio.all_tasks(), now()
     with _abandoned() as told:
@@ -203,9 +202,7 @@ async def hold(
     return course
 
 
-def simulate(
-    dialogue: Dialogue, agent: Agent = standard_agent, *, keep: bool = True
-) -> Course:
+def simulate(dialogue: Dialogue, agent: Agent = standard_agent, *, keep: bool = True) -> Course:
     """Hold a conversation on virtual time, under the dialogue's seed. As `hold`."""
     return run_virtual(lambda: hold(dialogue, agent, keep=keep), seed=dialogue.seed)
 
@@ -302,7 +299,7 @@ def _invariants(dialogue: Dialogue, sounds: Sounds, user: User) -> list[Invarian
 def _silent_within(dialogue: Dialogue) -> float:
     """Sound that may still come after a hold: one chunk; for a speaker that cannot keep up, all
     that waits for it."""
-    return 0.02 if dialogue.speaker.speed >= 1 else 0.1
+    return 0.02 if dialogue.speaker.speed >= 1 else 0.12
 
 
 def _stubborn(dialogue: Dialogue) -> frozenset[int]:
@@ -323,9 +320,16 @@ def _abandoned() -> Iterator[list[str]]:
         warnings.simplefilter("always", AbandonedTask)
         show = warnings.showwarning
 
-        def note(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        def note(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if category is not AbandonedTask:
-                show(message, category, *rest)
+                show(message, category, filename, lineno, file, line)
                 return
             for listener in _listeners:
                 listener.append(str(message))
