@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.harness import ROOT, Absent, Ask, Case, Contender, Results
 from bench.stats import Goal, Spread, spread
-from bench.table import Table, duration, number
+from bench.table import Table, duration
 
 __all__ = ["CASES", "METHOD", "tables"]
 
@@ -103,7 +103,7 @@ def _telling_apart(results: Results) -> Table:
         table.rows.append(("all", str(absent), "", "", "", "not measured"))
         return table
     mean = sum(shares) / len(shares)
-    count = number(results.given("overlaps", "Vivace")["times"])
+    count = results.given("overlaps", "Vivace")["times"]
     table.rows.append(
         (
             f"mean selectivity, {count} of each",

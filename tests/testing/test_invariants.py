@@ -75,6 +75,7 @@ def seen(invariant: Invariant, events: Sequence[Event | tuple[float, Event]]) ->
     at = 0.0
     for event in events:
         at, event = event if isinstance(event, tuple) else (at, event)
+        assert isinstance(event, invariant.sees)
         if complaint := invariant.see(event, at):
             return complaint
     return invariant.end(at) or ""

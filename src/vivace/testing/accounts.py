@@ -32,6 +32,7 @@ class Bounds(_Watch):
     """What waits between two stages stays below its bound, in seconds of audio."""
 
     name = "bounds kept"
+    sees: tuple[type[Event], ...] = (Stages, Passed, Got)
 
     def __init__(self) -> None:
         self._live = 0
@@ -65,6 +66,7 @@ class CountersAddUp(_Watch):
     """
 
     name = "counters add up"
+    sees: tuple[type[Event], ...] = (Stages, Passed, News, Got, Told)
 
     def __init__(self, *, left: bool = False) -> None:
         self._left = left
@@ -131,6 +133,7 @@ class WordsOnce(_Watch):
     """
 
     name = "words once"
+    sees: tuple[type[Event], ...] = (Called,)
 
     def __init__(self, sounds: Sounds, typed: list[str]) -> None:
         self._sounds = sounds
@@ -179,6 +182,7 @@ class AskedForSomething(_Watch):
     the reply before it was cut off."""
 
     name = "asked for something"
+    sees: tuple[type[Event], ...] = (Told, Called)
 
     def __init__(self) -> None:
         self._before = -1
@@ -207,6 +211,7 @@ class AnsweredInTime(_Watch):
     """
 
     name = "answered in time"
+    sees: tuple[type[Event], ...] = (News, Got, Gave)
 
     def __init__(self, sounds: Sounds, words: WordsOnce, within_s: float, *, left: bool) -> None:
         self._sounds = sounds
@@ -251,6 +256,7 @@ class FailsAsTold(_Watch):
     """Nothing fails but the model that is told to, and a reply that it leaves hanging."""
 
     name = "fails as told"
+    sees: tuple[type[Event], ...] = (News,)
 
     def __init__(self, expected: tuple[str, ...]) -> None:
         self._expected = expected

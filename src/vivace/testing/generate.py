@@ -185,8 +185,8 @@ def _speaker(draw: random.Random, seconds: float) -> Speaker:
 def _timing(draw: random.Random) -> Timing:
     slow = draw.choice([1, 1, 4])
     return Timing(
-        chunk_s=draw.choice([0.02, 0.06, 0.1]),
-        frame=draw.choice([512, 1024]),
+        chunk_s=draw.choice([0.02, 0.06, 0.1, 0.1]),
+        frame=draw.choice([512, 1024, 1024]),
         transcribe_s=(0.02, 0.15 * slow),
         judge_s=(0.01, 0.05 * slow),
         sure=draw.choice([(0.6, 1.0), (0.3, 1.0)]),

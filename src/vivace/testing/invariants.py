@@ -24,7 +24,18 @@ from vivace.part import (
     is_side_lane,
 )
 from vivace.part import Played as PlayedOut
-from vivace.testing.witness import Called, Ended, Event, Got, News, Passed, Played, Stages, Told
+from vivace.testing.witness import (
+    Called,
+    Ended,
+    Event,
+    Gave,
+    Got,
+    News,
+    Passed,
+    Played,
+    Stages,
+    Told,
+)
 
 __all__ = [
     "HeardIsPlayed",
@@ -46,6 +57,7 @@ class _Watch:
     """The base of all: sees nothing wrong."""
 
     name = ""
+    sees: tuple[type[Event], ...] = ()
 
     def see(self, event: Event, at: float) -> str | None:
         return None
@@ -63,6 +75,7 @@ class NothingStale(_Watch):
     """No audio, text or news of completion of a reply leaves once it is void."""
 
     name = "nothing stale"
+    sees: tuple[type[Event], ...] = (Told, Got)
 
     def __init__(self) -> None:
         self._void = 0
@@ -88,6 +101,7 @@ class SampleExact(_Watch):
     repeat; all of it, if the reply is complete."""
 
     name = "sample-exact"
+    sees: tuple[type[Event], ...] = (Stages, Passed, Got)
 
     def __init__(self) -> None:
         self._made: defaultdict[int, bytearray] = defaultdict(bytearray)
@@ -127,6 +141,7 @@ class HeardIsPlayed(_Watch):
     but for what waits in the speaker's own buffer."""
 
     name = "heard is played"
+    sees: tuple[type[Event], ...] = (Got, News, Told, Played, Called)
 
     def __init__(self, buffer_s: float = 0.0) -> None:
         self._buffer_s = buffer_s
@@ -188,6 +203,7 @@ class PairsWhole(_Watch):
     answered stands with its response."""
 
     name = "pairs whole"
+    sees: tuple[type[Event], ...] = (Stages, Passed, Called)
 
     def __init__(self) -> None:
         self._answered: set[str] = set()
@@ -228,6 +244,7 @@ class OneReply(_Watch):
     but for calls that will not be cancelled. stubborn: the numbers of those."""
 
     name = "one reply"
+    sees: tuple[type[Event], ...] = (News, Told, Called, Ended)
 
     def __init__(self, stubborn: frozenset[int] = frozenset()) -> None:
         self._stubborn = stubborn
@@ -265,6 +282,7 @@ class HoldsEnd(_Watch):
     (or by the end of the reply, if all of it was out) within `within_s`."""
 
     name = "holds end"
+    sees: tuple[type[Event], ...] = (Told, Got, Gave)
 
     def __init__(self, silent_s: float = 0.02, within_s: float = 4.0) -> None:
         self._silent_s = silent_s
@@ -308,6 +326,7 @@ class OneEndEach(_Watch):
     before the end, and misses the last ones."""
 
     name = "one end each"
+    sees: tuple[type[Event], ...] = (News, Got)
 
     def __init__(self, *, left: bool = False) -> None:
         self._left = left

@@ -171,10 +171,9 @@ async def hold(dialogue: Dialogue, agent: Agent = standard_agent, *, keep: bool 
     keep: note all events. Raises Broken at the first step at which something does not hold.
     """
     sounds, hearing = Sounds(), Hearing()
-    invariants: list[Invariant] = []
-    witness = Witness(invariants, asyncio.get_running_loop().time, keep=keep)
     user = User(dialogue, sounds, hearing, lambda part: witness.see(Gave(part)))
-    invariants += _invariants(dialogue, sounds, user)
+    clock = asyncio.get_running_loop().time
+    witness = Witness(_invariants(dialogue, sounds, user), clock, keep=keep)
     model = SimulatedModel(
         dialogue,
         lambda number, prompt: witness.see(Called(number, prompt)),
@@ -282,7 +281,7 @@ def _invariants(dialogue: Dialogue, sounds: Sounds, user: User) -> list[Invarian
     return [
         NothingStale(),
         SampleExact(),
-        HeardIsPlayed(dialogue.speaker.buffer_s),
+        HeardIsPlayed(dialogue.speaker.buffer_s + _silent_within(dialogue)),
         PairsWhole(),
         OneReply(_stubborn(dialogue)),
         HoldsEnd(_silent_within(dialogue)),

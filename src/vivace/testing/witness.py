@@ -7,7 +7,7 @@ stage, what is announced, what the model is asked, and what the speaker takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, get_args
 
 import msgspec
 
@@ -91,9 +91,13 @@ Event: TypeAlias = Gave | Stages | Passed | Told | News | Called | Ended | Got |
 
 
 class Invariant(Protocol):
-    """What must hold at every moment of a conversation. One object serves one conversation."""
+    """What must hold at every moment of a conversation. One object serves one conversation.
+
+    sees: the kinds of events that it is shown.
+    """
 
     name: str
+    sees: tuple[type[Event], ...]
 
     def see(self, event: Event, at: float) -> str | None:
         """Take in what happens; say what is wrong, if anything is."""
@@ -105,7 +109,7 @@ class Invariant(Protocol):
 
 
 class Witness:
-    """Shows each event to all invariants, and notes the first that is broken.
+    """Shows each event to the invariants that it may concern, and notes the first that is broken.
 
     now: the clock. keep: also keep all events, with their times, in `events`.
     """
@@ -116,6 +120,9 @@ class Witness:
         self.events: list[tuple[float, Event]] = []
         self.broken: tuple[str, str, float] | None = None  # the invariant, what it says, and when
         self._invariants = invariants
+        self._seers = {
+            kind: [it for it in invariants if kind in it.sees] for kind in get_args(Event)
+        }
         self._now = now
         self._zero = now()
         self._keep = keep
@@ -127,8 +134,9 @@ class Witness:
         at = round(self._now() - self._zero, 6)
         if self._keep:
             self.events.append((at, event))
-        for invariant in self._invariants:
-            self._note(invariant, invariant.see(event, at), at)
+        for invariant in self._seers[type(event)]:
+            if (complaint := invariant.see(event, at)) is not None:
+                self._note(invariant, complaint, at)
 
     def end(self) -> None:
         """The conversation is over."""
