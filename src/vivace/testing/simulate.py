@@ -171,7 +171,13 @@ async def hold(dialogue: Dialogue, agent: Agent = standard_agent, *, keep: bool 
     keep: note all events. Raises Broken at the first step at which something does not hold.
     """
     sounds, hearing = Sounds(), Hearing()
-    user = User(dialogue, sounds, hearing, lambda part: witness.see(Gave(part)))
+
+    def gave(part: Part) -> None:
+        witness.see(Gave(part))
+        if witness.broken:
+            user.hang_up()  # there is nothing more to learn
+
+    user = User(dialogue, sounds, hearing, gave)
     clock = asyncio.get_running_loop().time
     witness = Witness(_invariants(dialogue, sounds, user), clock, keep=keep)
     model = SimulatedModel(

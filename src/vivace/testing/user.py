@@ -79,6 +79,10 @@ class User:
         """Give `part` to the agent among the sound, once it is `at`: what a tool has answered."""
         heapq.heappush(self._inbox, (at, next(self._count), part))
 
+    def hang_up(self) -> None:
+        """Switch the microphone off after the part under way."""
+        self._off = True
+
     async def parts(self) -> AsyncIterator[Part]:
         """The microphone, until it is switched off."""
         start = self._since = now()
