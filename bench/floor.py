@@ -28,7 +28,7 @@ def _stops(sessions: int, speed: float) -> Case:
 
 _OVERLAPS = Case(
     "overlaps",
-    {"Vivace": Ask(_FLOOR, "selectivity", {"times": 40})},
+    {"Vivace": Ask(_FLOOR, "selectivity", {"times": 25})},
     repeats=1,
     rounds=1,
     fresh="process",  # nothing to warm up: it is not time that is measured

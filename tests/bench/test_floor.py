@@ -32,7 +32,7 @@ def test_each_goal_has_its_verdict() -> None:
     assert silence.rows[3][3:] == ("30.0 ms", "≤ 20 ms", "falls short by 50 %")
     assert silence.rows[4][3:] == ("2", "≤ 1", "falls short by 100 %")
     assert apart.rows[0][1:] == ("90%", "50%", "never", "≥ 95 %", "falls short by 5 %")
-    assert apart.rows[-1][0] == "mean selectivity, 40 of each"
+    assert apart.rows[-1][0] == "mean selectivity, 25 of each"
     assert apart.rows[-1][-1] == "met"
 
 
