@@ -20,7 +20,11 @@ INTEROP := .venv-interop
 FLOW_SEEDS := 100
 SEEDS      ?= 200
 
-.PHONY: demo check test seeds interop bench bench-quick peers changelog clean
+# How many random conversations `make simulate` holds, and under how many seeds the scripted ones.
+N          ?= 10000
+CASE_SEEDS ?= 500
+
+.PHONY: demo check test seeds simulate interop bench bench-quick peers changelog clean
 
 demo: $(VENV)/.local
 	$(BIN)/vivace talk --out demo-out \
@@ -56,6 +60,12 @@ test: $(VENV)/.dev
 # All tests on virtual time in many orders, for as long as that takes. SEEDS=20 is a quick look.
 seeds: $(VENV)/.dev
 	$(BIN)/pytest -q -m "not real" --vivace-seeds $(SEEDS) -n auto
+
+# Random conversations of two minutes on virtual time, on all cores; first the eighteen cases of
+# tests/live/interruptions.py, each under 500 seeds. N=200 CASE_SEEDS=20 is a quick look.
+simulate: $(VENV)/.dev
+	$(BIN)/pytest -q tests/live/test_interruptions.py --vivace-seeds $(CASE_SEEDS) -n auto
+	$(BIN)/python tools/simulate.py $(N)
 
 # Together with the packages that `tests/interop` is about, in an environment of its own.
 interop: $(INTEROP)/.ready

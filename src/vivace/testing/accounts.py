@@ -1,0 +1,269 @@
+"""What must hold of all that is counted: bounds, sums, words, and who waits for an answer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from vivace.part import Audio, Call, Interrupted, Part, Response
+from vivace.testing.ears import Sound, Sounds
+from vivace.testing.invariants import _Watch
+from vivace.testing.witness import Called, Event, Gave, Got, News, Passed, Stages, Told
+
+__all__ = [
+    "AnsweredInTime",
+    "AskedForSomething",
+    "Bounds",
+    "CountersAddUp",
+    "FailsAsTold",
+    "WordsOnce",
+]
+
+# A stage that listens holds a second of audio that waits for its model, and 64 parts or two seconds
+# that wait for the next stage.
+_LISTENING_S = 3.5
+# A pacer is left alone once 30 s wait in it; the piece that made it full is as long as a sentence.
+# Before it two seconds may wait, and one more piece.
+_VOICE_S = 45.0
+# Of an interrupted reply: two chunks that wait in the pacer, and four on their way to the consumer.
+_IN_HAND_S = 0.12
+
+
+class Bounds(_Watch):
+    """What waits between two stages stays below its bound, in seconds of audio."""
+
+    name = "bounds kept"
+    sees: tuple[type[Event], ...] = (Stages, Passed, Got)
+
+    def __init__(self) -> None:
+        self._live = 0
+        self._out: defaultdict[int, float] = defaultdict(float)  # user's audio, by stage
+        self._waiting: defaultdict[int, float] = defaultdict(float)  # agent's audio, by reply
+
+    def see(self, event: Event, at: float) -> str | None:
+        match event:
+            case Stages(paths=paths):
+                live = [i for i, path in enumerate(paths) if path.endswith("live_model_processor")]
+                self._live = live[-1] if live else len(paths)
+            case Passed(stage=stage, part=Part(body=Audio() as audio, role="user")):
+                self._out[stage] += audio.seconds
+                if stage + 1 < self._live:
+                    waiting = self._out[stage] - self._out[stage + 1]
+                    if waiting > _LISTENING_S:
+                        return f"{waiting:.2f} s wait in stage {stage + 1}; at most {_LISTENING_S}"
+            case Passed(stage=self._live, part=Part(body=Audio() as audio, turn=turn)):
+                self._waiting[turn] += audio.seconds
+                if self._waiting[turn] > _VOICE_S:
+                    return f"{self._waiting[turn]:.2f} s of reply {turn} wait; at most {_VOICE_S}"
+            case Got(part=Part(body=Audio() as audio, role="model", turn=turn)):
+                self._waiting[turn] -= audio.seconds
+        return None
+
+
+class CountersAddUp(_Watch):
+    """In = out + dropped + waiting, for what listens and for the pacer, by its own news.
+
+    left: whoever listens may leave, and with them what waits.
+    """
+
+    name = "counters add up"
+    sees: tuple[type[Event], ...] = (Stages, Passed, News, Got, Told)
+
+    def __init__(self, *, left: bool = False) -> None:
+        self._left = left
+        self._live = 0
+        self._heard: defaultdict[int, int] = defaultdict(int)  # bytes of the user's, by stage
+        self._queued: defaultdict[int, float] = defaultdict(float)
+        self._out: defaultdict[int, float] = defaultdict(float)
+        self._cut: defaultdict[int, float] = defaultdict(float)
+        self._void = 0
+
+    def see(self, event: Event, at: float) -> str | None:
+        match event:
+            case Stages(paths=paths):
+                live = [i for i, path in enumerate(paths) if path.endswith("live_model_processor")]
+                self._live = live[-1] if live else 0
+            case Passed(stage=stage, part=Part(body=Audio() as audio, role="user")):
+                self._heard[stage] += len(audio.pcm)
+                if stage and self._heard[stage] > self._heard[stage - 1]:
+                    return f"more of the user's audio left stage {stage} than went in"
+            case News(facts={"event": "queued", "turn": int(turn), "seconds": float(seconds)}):
+                self._queued[turn] += seconds
+            case News(facts={"event": "cut", "turn": int(turn), "seconds": float(seconds)}):
+                self._cut[turn] += seconds
+                return self._check(turn, _IN_HAND_S)
+            case Got(part=Part(body=Audio() as audio, role="model", turn=turn)):
+                self._out[turn] += audio.seconds
+                return self._check(turn, float("inf"))
+            case Told(signal=Interrupted(turn=turn)):
+                self._void = turn
+        return None
+
+    def _check(self, turn: int, waiting_s: float) -> str | None:
+        if turn not in self._queued:  # nobody tells: another pacer than ours
+            return None
+        waits = self._queued[turn] - self._out[turn] - self._cut[turn]
+        if not -1e-4 <= waits <= waiting_s + 1e-4:
+            return (
+                f"of reply {turn}, {self._queued[turn]:.3f} s came to the pacer, "
+                f"{self._out[turn]:.3f} s left it and {self._cut[turn]:.3f} s were cut: "
+                f"{waits:.3f} s would have to wait"
+            )
+        return None
+
+    def end(self, at: float) -> str | None:
+        if self._left:
+            return None
+        for stage in range(1, self._live):
+            if self._heard[stage] != self._heard[0]:
+                return (
+                    f"{self._heard[0]} bytes of the user's came, {self._heard[stage]} left "
+                    f"stage {stage}"
+                )
+        for turn in sorted(self._queued):
+            lost = self._check(turn, _IN_HAND_S if turn <= self._void else 0.0)
+            if lost:
+                return lost
+        return None
+
+
+class WordsOnce(_Watch):
+    """Each word that the user says to the agent enters the prompt once, and they keep their order.
+
+    An "mm-hm" and what is said to somebody else may be left out.
+    """
+
+    name = "words once"
+    sees: tuple[type[Event], ...] = (Called,)
+
+    def __init__(self, sounds: Sounds, typed: list[str]) -> None:
+        self._sounds = sounds
+        self._typed = typed
+        self._spoken: list[str] = []  # in the newest prompt
+        self._sent = 0
+
+    def see(self, event: Event, at: float) -> str | None:
+        return self._check(event.prompt) if isinstance(event, Called) else None
+
+    def _check(self, prompt: tuple[Part, ...]) -> str | None:
+        users = [part for part in prompt if part.role == "user" and isinstance(part.body, str)]
+        typed = [part.text for part in users if part.at is None]
+        self._spoken = [word for it in users if it.at is not None for word in it.text.split()]
+        self._sent = len(typed)
+        if typed != self._typed[: len(typed)]:
+            return f"typed was {self._typed}, the prompt has {typed}"
+        return self._follow()[0]
+
+    def _follow(self) -> tuple[str | None, list[Sound]]:
+        """What is wrong with the words in the prompt; and what was said after them."""
+        said = [sound for sound in self._sounds.made if sound.word and sound.heard]
+        place = 0
+        for word in self._spoken:
+            found = next((i for i in range(place, len(said)) if said[i].word == word), None)
+            if found is None:
+                told = " ".join(self._spoken)
+                return f"{word!r} is in the prompt once more than it was said: {told!r}", []
+            lost = [sound.word for sound in said[place:found] if sound.to_agent]
+            if lost:
+                told = " ".join(lost)
+                return f"{told!r} is not in the prompt, though what came after it is", []
+            place = found + 1
+        return None, said[place:]
+
+    @property
+    def missing(self) -> str:
+        """What was said whole and typed, and the newest prompt does not have."""
+        after = self._follow()[1]
+        spoken = [it.word for it in after if it.to_agent and it.heard == it.slots]
+        return " ".join([*spoken, *self._typed[self._sent :]])
+
+
+class AskedForSomething(_Watch):
+    """The model is not called again unless there is something new for it: the prompt has grown, or
+    the reply before it was cut off."""
+
+    name = "asked for something"
+    sees: tuple[type[Event], ...] = (Told, Called)
+
+    def __init__(self) -> None:
+        self._before = -1
+        self._cut = False
+
+    def see(self, event: Event, at: float) -> str | None:
+        match event:
+            case Told(signal=Interrupted()):
+                self._cut = True
+            case Called(number=number, prompt=prompt):
+                size = sum(
+                    part.role != "model" or isinstance(part.body, Response) for part in prompt
+                )
+                nothing_new = size <= self._before and not self._cut
+                self._before, self._cut = size, False
+                if nothing_new:
+                    return f"the model was called a {number + 1}. time, and nothing new was said"
+        return None
+
+
+class AnsweredInTime(_Watch):
+    """After `within_s` in which nobody made a sound and no tool worked, the floor is idle and all
+    that the user said has been answered.
+
+    words: tells what has not entered a prompt.
+    """
+
+    name = "answered in time"
+    sees: tuple[type[Event], ...] = (News, Got, Gave)
+
+    def __init__(self, sounds: Sounds, words: WordsOnce, within_s: float, *, left: bool) -> None:
+        self._sounds = sounds
+        self._words = words
+        self._within_s = within_s
+        self._left = left
+        self._quiet_since = 0.0
+        self._floor = "idle"
+        self._tools = 0
+
+    def see(self, event: Event, at: float) -> str | None:
+        match event:
+            case News(facts={"event": "floor", "floor": str(floor)}):
+                self._floor = floor
+            case Got(part=Part(body=Call())):
+                self._tools += 1
+            case Gave(part=Part(body=Response())):
+                self._tools -= 1
+                self._quiet_since = at
+            case Gave(part=Part(body=Audio() as audio)) if not any(audio.pcm):
+                return self._check(at)
+            case Gave() | Got(part=Part(body=Audio(), role="model")):
+                self._quiet_since = at
+        return None
+
+    def _check(self, at: float) -> str | None:
+        if self._tools or at - self._quiet_since <= self._within_s:
+            return None
+        if self._floor != "idle":
+            return f"after {self._within_s:g} s of silence the floor is {self._floor}"
+        return self._unanswered()
+
+    def _unanswered(self) -> str | None:
+        lost = self._words.missing
+        return f"nobody has answered {lost!r}" if lost else None
+
+    def end(self, at: float) -> str | None:
+        return None if self._left else self._unanswered()
+
+
+class FailsAsTold(_Watch):
+    """Nothing fails but the model that is told to, and a reply that it leaves hanging."""
+
+    name = "fails as told"
+    sees: tuple[type[Event], ...] = (News,)
+
+    def __init__(self, expected: tuple[str, ...]) -> None:
+        self._expected = expected
+
+    def see(self, event: Event, at: float) -> str | None:
+        match event:
+            case News(facts={"event": "failed", "what": what, "error": str(error)}):
+                if not error.startswith(self._expected):
+                    return f"{what} failed: {error}"
+        return None

@@ -1,0 +1,81 @@
+"""What random conversations have found: each as the shortest script that shows it.
+
+A script whose bug is not mended yet is expected to fail, strictly: whoever mends it takes the mark
+away.
+"""
+
+import pytest
+
+from vivace.part import Held, Interrupted, Reset, Resumed
+from vivace.testing.dialogue import (
+    Cough,
+    Dialogue,
+    Listen,
+    Reply,
+    Say,
+    Speaker,
+    ToolUse,
+    Type,
+    Wait,
+)
+from vivace.testing.invariants import HoldsEnd
+from vivace.testing.simulate import simulate
+
+LONG = Reply("one two three four five six seven eight nine ten", burst=100)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="six chunks wait between the pacer's schedule and a consumer that is slower than real "
+    "time; a hold stops the schedule only, so they are still heard",
+)
+def test_hold_is_silence_within_a_chunk_for_a_slow_consumer() -> None:
+    """What waits for a speaker that takes twice as long is held too."""
+    course = simulate(
+        Dialogue((Say("hello there"), Cough(), Listen()), (LONG,), Speaker(speed=0.5))
+    )
+    watch = HoldsEnd(silent_s=0.02)
+    complaints = [watch.see(event, at) for at, event in course.events]
+    assert not any(complaints)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="a typed text waits for the reply under way; when that one times out, nobody asks for "
+    "the next, so the text is answered only when the user does something else",
+)
+def test_what_was_typed_while_a_reply_timed_out_is_answered() -> None:
+    """After a timeout, what came meanwhile is answered at once, as after any other end."""
+    dialogue = Dialogue(
+        (Say("hello there"), Type("are you there", after_s=1.0), Wait(30.0)),
+        (Reply("", end="hang"), Reply("yes")),
+    )
+    assert len(simulate(dialogue).prompts) == 2
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="a reply that is over while it is held ends without `Resumed` or `Interrupted`; a "
+    "client that pauses its buffer by these signals alone would stay paused",
+)
+def test_hold_is_followed_by_a_resume_or_a_cancel() -> None:
+    """Also if the reply was a call alone, and over when the sound was still going on."""
+    course = simulate(
+        Dialogue(
+            (Say("hello there"), Say("and do hurry up", after_s=0.6)),
+            (Reply("", delay_s=0.6, calls=(ToolUse(),)), Reply()),
+        )
+    )
+    [held] = course.told(Held)
+    after = [it for at, it in course.told(Resumed, Interrupted, Reset) if at >= held[0]]
+    assert after
+
+
+def test_the_same_conversations_without_these_bugs() -> None:
+    """The scripts are right: a fast speaker, a reply in time and a cough pass."""
+    simulate(Dialogue((Say("hello there"), Cough(), Listen()), (LONG,)))
+    simulate(Dialogue((Say("hello there"), Type("and", after_s=1.0), Wait(20.0)), (LONG,)))
+    course = simulate(
+        Dialogue((Say("hello there"), Cough(after_s=0.3), Listen()), (Reply("one two three"),))
+    )
+    assert course.told(Held, Resumed)
