@@ -25,6 +25,11 @@ class Announce(msgspec.Struct, frozen=True, gc=False):
 class Job(msgspec.Struct, frozen=True, eq=False):
     """Something slow for the shell to do; it answers with `JobDone` or `JobFailed`."""
 
+    @property
+    def label(self) -> str:
+        """What its task is called."""
+        return type(self).__name__
+
 
 class JobDone(msgspec.Struct, frozen=True):
     """A job has ended well."""
