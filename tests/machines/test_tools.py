@@ -120,8 +120,11 @@ def test_a_blocking_result_goes_on_with_the_reply() -> None:
     bench = asked()
     assert bench.call("look", "a") == ["call a", "run a"]
     assert bench.machine.goes_on(1)
+    assert not bench.machine.waits()
     assert bench.step_over() == []
+    assert bench.machine.waits()
     assert bench.done("a") == ["result a", "go on 1"]
+    assert not bench.machine.waits()
     assert not bench.machine.goes_on(1)
     assert bench.step_over() == []
     assert bench.machine.done()
@@ -321,6 +324,8 @@ def test_an_id_may_come_again_in_the_next_step() -> None:
     bench.step_over()
     bench.done("a")
     assert bench.call("look", "a") == ["call a-1", "run a-1"]
+    assert bench.machine.ours("a") == "a-1"
+    assert bench.machine.ours("b") == "b"
     outputs = bench.machine.feed(JobDone(bench.jobs["a-1"], 1), 1.0)
     assert outputs[0] == Enter(Part.response("look", 1, id="a-1"), "a", BLOCKING)
 

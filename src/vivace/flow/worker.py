@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from vivace.errors import FlowError, ModelError
@@ -181,7 +181,7 @@ async def in_thread(call: Callable[[], Out], name: str) -> Out:
 class _Thread(Executor):
     """One call in one thread, which nobody joins: not the loop, not the interpreter."""
 
-    left: set[threading.Thread] = set()
+    left: ClassVar[set[threading.Thread]] = set()
 
     def __init__(self, name: str) -> None:
         _Thread.left = {thread for thread in self.left if thread.is_alive()}

@@ -64,6 +64,9 @@ class ToolRules(msgspec.Struct, frozen=True):
             raise StageError(f"timeout_s={self.timeout_s}: no tool is as fast; use more than 0")
 
 
+_ANY = ToolRules()  # of tools that there are not
+
+
 class RunTool(Job, frozen=True, eq=False):
     """Do `call`, that reply `turn` has made; answer with the result or raise."""
 
@@ -140,12 +143,13 @@ class ToolCalls:
         self._max_rounds = max_rounds
         self._out: dict[str, _Out] = {}  # by our id, in the order they came
         self._results: deque[Enter] = deque()  # that may not enter yet
-        self._external: dict[str, None] = {}  # calls that the program is to answer
-        self._ids: dict[str, None] = {}
+        self._external: dict[str, str] = {}  # calls that the program is to answer
+        self._ids: dict[str, str] = {}
+        self._ours: dict[str, str] = {}  # our ids by those that the model gave
         self._renamed = 0
         self._who: Who = "idle"
         self._turn = 0  # the reply under way, or the last one
-        self._void = 0  # replies up to this one are over
+        self._void = -1  # replies up to this one are over
         self._step: list[tuple[str, Call]] = []  # the calls since the model was asked, as given
         self._waits = False  # one of them is blocking
         self._step_over = False
@@ -166,13 +170,13 @@ class ToolCalls:
         if len(self._step) < self._max_out:
             self._step.append((call.id, call))
         given_id, call = call.id, msgspec.structs.replace(call, id=self._unique(call.id))
+        _remember(self._ours, given_id, call.id)
         entered: list[ToolOutput] = [Enter(part.derive(body=call), given_id)]
-        rules = self._rules.get(call.name)
-        if rules is None and (call.name in self._rules or not self._rules):
+        if not self.runs(call.name):
             _remember(self._external, call.id)
             return entered
-        out = _Out(call, given_id, part.turn, rules or ToolRules())
-        refusal = self._refusal(out, known=rules is not None)
+        out = _Out(call, given_id, part.turn, self._rules.get(call.name) or _ANY)
+        refusal = self._refusal(out)
         if out.turn <= self._void:
             out.scheduling = Scheduling.SILENT
         elif out.scheduling == Scheduling.BLOCKING:
@@ -186,6 +190,18 @@ class ToolCalls:
         """The model has said all that it had to say for now in reply `turn`."""
         self._step_over = turn == self._turn
         return self._settle(now)
+
+    def runs(self, name: str) -> bool:
+        """True unless the program answers the calls of this tool."""
+        return bool(self._rules) and self._rules.get(name, _ANY) is not None
+
+    def ours(self, given_id: str) -> str:
+        """The id of the newest call to which the model gave this one."""
+        return self._ours.get(given_id, given_id)
+
+    def waits(self) -> bool:
+        """True while the reply under way waits for tools, and the model for nothing."""
+        return self._step_over and self.goes_on(self._turn)
 
     def goes_on(self, turn: int) -> bool:
         """True if reply `turn` is not over when the model stops: it waits for tools."""
@@ -289,11 +305,11 @@ class ToolCalls:
         _remember(self._ids, id)
         return id
 
-    def _refusal(self, out: _Out, *, known: bool) -> str:
+    def _refusal(self, out: _Out) -> str:
         """Why the call is not made; "" if it is."""
         if out.turn <= self._void:
             return _NOT_BEGUN
-        if not known:
+        if out.call.name not in self._rules:
             names = ", ".join(self._rules)
             return f"there is no tool named {out.call.name!r}; there are: {names}"
         if self._rounds >= self._max_rounds:
@@ -341,7 +357,7 @@ class ToolCalls:
 
     def _settle(self, now: float) -> list[ToolOutput]:
         """Let in what may enter now."""
-        if self._step_over and self.goes_on(self._turn) and not self._blocked():
+        if self.waits() and not self._blocked():
             self._rounds += 1
             self._new_step()
             return [*self._enter_all(), GoOn(self._turn)]
@@ -364,7 +380,7 @@ class ToolCalls:
         return list(results)
 
 
-def _remember(ids: dict[str, None], id: str) -> None:
-    ids[id] = None
+def _remember(ids: dict[str, str], id: str, ours: str = "") -> None:
+    ids[id] = ours
     if len(ids) > _IDS:
         del ids[next(iter(ids))]
