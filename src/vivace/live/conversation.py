@@ -12,26 +12,32 @@ from vivace.errors import PartError
 from vivace.live.backchannel import has_words
 from vivace.live.earshot import Earshot
 from vivace.live.latency import Latency
-from vivace.live.reply import AudioTriggerMode, FirstToken, StartReply, as_told
+from vivace.live.reply import (
+    AudioTriggerMode,
+    FirstToken,
+    StartReply,
+    as_told,
+    complete,
+    status,
+)
+from vivace.live.tool_use import ToolUse
 from vivace.machines.floor import Act, Event, Floor, FloorRules, State
 from vivace.machines.machine import Announce, Cancel, Item, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
+from vivace.machines.tools import Ask, Enter, GoOn, ToolCalls, ToolOutput
 from vivace.machines.window import Window
 from vivace.part import (
     Audio,
-    Data,
     Held,
     Interrupted,
     Part,
     Played,
     Playing,
     Reset,
-    Response,
     Resumed,
     Signal,
     SpeechEnded,
     SpeechStarted,
-    TurnComplete,
     TurnEnded,
     TurnReason,
 )
@@ -48,6 +54,7 @@ class Conversation(Machine):
 
     window: the prompt. ledger: what was heard. zero: the clock's reading at the start of the run.
     answer_within_s: a reply of which nothing was heard after so long has failed.
+    tools: the calls; those of which it knows nothing are the program's to answer.
     """
 
     def __init__(
@@ -59,7 +66,10 @@ class Conversation(Machine):
         rules: FloorRules | None = None,
         answer_within_s: float = 30.0,
         zero: float = 0.0,
+        tools: ToolCalls | None = None,
     ) -> None:
+        self._tool_use = ToolUse(tools)
+        self.tools: ToolCalls = self._tool_use.calls
         self._window = window
         self._ledger = ledger
         self._trigger = trigger
@@ -91,17 +101,14 @@ class Conversation(Machine):
                 out = self._text(item, now)
             case Part(role="user", body=Audio() as audio):
                 out = self._audio(audio, item.at, now)
-            case Part(body=Response()):
-                # What a tool has answered, the model has to make something of.
-                self._owed = True
-                out = self._remember(item, now) + self._ask_if_owed(now)
+            case _ if (tooled := self._tool_use.feed(item, now)) is not None:
+                out = self._tooling(tooled, now)
             case Part():
                 out = self._remember(item, now)
             case Signal():
                 out = self._announced(item, now)
-            case FirstToken(turn=turn):
-                if turn == self._floor.turn:
-                    self._latency.mark_reply("first_token", now)
+            case FirstToken(turn=turn) if turn == self._floor.turn:
+                self._latency.mark_reply("first_token", now)
                 out = []
             case JobFailed(job=StartReply(turn=turn), error=error):
                 out = self._failed(turn, str(error) or type(error).__name__)
@@ -111,19 +118,19 @@ class Conversation(Machine):
 
     def tick(self, now: float) -> list[Output]:
         state = self._floor.state
-        out: list[Output] = []
+        out = self._tooling(self.tools.tick(now), now)
         event = self._floor.due(now)
         if event == Event.QUIET and state == State.PAUSE:
-            out = self._turn_ended(now)
+            out += self._turn_ended(now)
         elif event is not None:
-            out = self._happened(event, now)
+            out += self._happened(event, now)
         elif now >= self._answer_due():
-            out = self._no_answer(now)
+            out += self._no_answer(now)
         return out + self._floor_news(state, now)
 
     def deadline(self) -> float | None:
-        floor, answer = self._floor.deadline(), self._answer_due()
-        due = answer if floor is None else min(floor, answer)
+        dues = (self._floor.deadline(), self.tools.deadline(), self._answer_due())
+        due = min(due for due in dues if due is not None)
         return None if due == math.inf else due
 
     def finish(self, now: float) -> list[Output]:
@@ -137,7 +144,7 @@ class Conversation(Machine):
         return out + self._floor_news(state, now)
 
     def done(self) -> bool:
-        return self._floor.state == State.IDLE
+        return self._floor.state == State.IDLE and self.tools.done()
 
     # -- what comes in ------------------------------------------------------------------------
 
@@ -191,8 +198,9 @@ class Conversation(Machine):
     def _announced(self, signal: Signal, now: float) -> list[Output]:
         match signal:
             case Playing(turn=turn):
-                latency = self._latency_of(turn, now)
-                return [*self._happened(Event.AUDIBLE, now, turn), *latency]
+                told = self._latency.told(now, self._zero) if turn == self._floor.turn else None
+                out = [self._status("latency", now, turn=turn, **told)] if told else []
+                return self._happened(Event.AUDIBLE, now, turn) + out
             case Played(turn=turn, reason=reason):
                 return self._played(turn, reason, now)
             case Reset():
@@ -250,6 +258,7 @@ class Conversation(Machine):
         self._sound.clear()
         self._spoken = False
         out = self._happened(Event.RESET, now)
+        out += self._tooling(self.tools.reset(now), now)
         self._owed = False
         return out
 
@@ -276,9 +285,30 @@ class Conversation(Machine):
         self._owed = False
         self._asked_at, self._asked_to = now, self._ended_at
         self._latency.asked()
-        self._reply = StartReply(self._floor.turn, tuple(self._window.parts()))
-        told = [{"role": part.role, "text": as_told(part)} for part in self._reply.prompt]
-        return [self._status("asked", now, turn=self._floor.turn, prompt=told), self._reply]
+        out = self._tooling(self.tools.asking(self._floor.turn), now)
+        prompt = tuple(self._window.parts())
+        self._reply = self._tool_use.asked(StartReply(self._floor.turn, prompt))
+        told = self._status("asked", now, turn=self._floor.turn, prompt=as_told(prompt))
+        return [*out, told, self._reply]
+
+    def _tooling(self, outputs: list[ToolOutput], now: float) -> list[Output]:
+        """What tools bring about. A response enters the prompt, and is told, here alone."""
+        out: list[Output] = []
+        for output in outputs:
+            match output:
+                case Enter(part=part):
+                    self._tool_use.entered(part)
+                    out += [part, *self._remember(part, now)]
+                case GoOn(turn=turn):
+                    self._asked_at, self._reply = now, self._tool_use.next_step(turn)
+                    out += [self._status("goes_on", now, turn=turn), self._reply]
+                case Ask(interrupt=interrupt):
+                    self._owed = True
+                    asked = self._happened(Event.TURN_ENDED, now) if interrupt else []
+                    out += asked or self._ask_if_owed(now)
+                case _:
+                    out.append(output)
+        return out
 
     def _cancel(self, now: float) -> list[Output]:
         """Void the reply; what was heard of it, and no more, has been said."""
@@ -289,16 +319,17 @@ class Conversation(Machine):
         return [
             Announce(Interrupted(reply.turn, heard)),
             Cancel(reply),
-            self._complete(reply.turn, "interrupted"),
+            complete(reply.turn, "interrupted"),
+            *self._tooling(self.tools.interrupted(reply.turn, now), now),
         ]
 
     def _failed(self, turn: int, reason: str) -> list[Output]:
         """The model died: what it had said is still heard, then its turn is over."""
         if self._reply is None or self._reply.turn != turn:
             return []
-        news = {"event": "failed", "what": "reply", "turn": turn, "error": reason}
-        status = Part(Data(news), role="model", substream="status")
-        return [status, self._complete(turn, "failed")]
+        self.tools.over(turn)
+        told = status("failed", None, what="reply", turn=turn, error=reason)
+        return [told, complete(turn, "failed")]
 
     def _voided(self, turn: int, now: float) -> list[Output]:
         """Somebody else has interrupted: the reply is over, and nothing is owed."""
@@ -308,22 +339,24 @@ class Conversation(Machine):
         self._reply = None
         self._remember_reply(reply.turn, now, interrupted=True)
         over = self._happened(Event.REPLY_OVER, now, reply.turn)
-        return [Cancel(reply), self._complete(reply.turn, "interrupted"), *over]
+        tools = self._tooling(self.tools.interrupted(reply.turn, now), now)
+        return [Cancel(reply), complete(reply.turn, "interrupted"), *tools, *over]
 
     def _no_answer(self, now: float) -> list[Output]:
         reply, self._reply = self._reply, None
         assert reply is not None
+        self.tools.over(reply.turn)
         reason = f"no answer within {self._answer_within_s:g} s"
         return [
             Announce(Interrupted(reply.turn)),
             Cancel(reply),
             self._status("failed", now, what="reply", turn=reply.turn, error=reason),
-            self._complete(reply.turn, "timeout"),
+            complete(reply.turn, "timeout"),
             *self._happened(Event.REPLY_OVER, now, reply.turn),
         ]
 
     def _answer_due(self) -> float:
-        if self._floor.state != State.THINKING or self._reply is None:
+        if self._floor.state != State.THINKING or self._reply is None or self.tools.waits():
             return math.inf
         return self._asked_at + self._answer_within_s
 
@@ -354,27 +387,13 @@ class Conversation(Machine):
 
     # -- what is told -------------------------------------------------------------------------
 
-    def _complete(self, turn: int, reason: TurnReason) -> Part:
-        return Part(TurnComplete(turn, reason), role="model", turn=turn)
-
     def _status(self, event: str, now: float, **facts: object) -> Part:
-        return Part(
-            Data({"event": event, **facts}),
-            role="model",
-            substream="status",
-            at=round(now - self._zero, 6),
-        )
+        return status(event, round(now - self._zero, 6), **facts)
 
     def _floor_news(self, before: State, now: float) -> list[Output]:
-        state = self._floor.state
-        if state == before:
-            return []
-        return [self._status("floor", now, floor=state.value, turn=self._floor.turn)]
-
-    def _latency_of(self, turn: int, now: float) -> list[Output]:
-        """How long each step towards this reply took, once it is heard."""
-        told = self._latency.audible(now) if turn == self._floor.turn else None
-        if told is None:
-            return []
-        ended_at = round(told[0] - self._zero, 6)
-        return [self._status("latency", now, turn=turn, ended_at=ended_at, ms=told[1])]
+        out: list[Output] = []
+        while (state := self._floor.state) != before:
+            before = state
+            out.append(self._status("floor", now, floor=state.value, turn=self._floor.turn))
+            out += self._tooling(self._tool_use.floor(state, now), now)
+        return out

@@ -47,3 +47,8 @@ class Latency:
             return None
         marks["first_audio"] = now
         return start, {step: round((at - start) * 1000, 1) for step, at in marks.items()}
+
+    def told(self, now: float, zero: float) -> dict[str, object] | None:
+        """The same for whoever watches, on the clock of the run that began at `zero`."""
+        told = self.audible(now)
+        return told and {"ended_at": round(told[0] - zero, 6), "ms": told[1]}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
 
 from vivace.machines.machine import Job
-from vivace.part import Audio, Call, Part, Response
+from vivace.part import Audio, Call, Data, Part, Response, TurnComplete, TurnReason
 
-__all__ = ["AudioTriggerMode", "FirstToken", "StartReply", "as_told"]
+__all__ = ["AudioTriggerMode", "FirstToken", "StartReply", "as_told", "complete", "status"]
 
 
 class AudioTriggerMode(StrEnum):
@@ -32,8 +33,22 @@ class FirstToken(msgspec.Struct, frozen=True):
     turn: int
 
 
-def as_told(part: Part) -> str:
-    """A part of the prompt as a line of text, for whoever wants to read along."""
+def as_told(prompt: Iterable[Part]) -> list[dict[str, str]]:
+    """The parts of a prompt as lines of text, for whoever wants to read along."""
+    return [{"role": part.role, "text": _line(part)} for part in prompt]
+
+
+def complete(turn: int, reason: TurnReason) -> Part:
+    """The end of a reply."""
+    return Part(TurnComplete(turn, reason), role="model", turn=turn)
+
+
+def status(event: str, at: float | None, **facts: object) -> Part:
+    """News for whoever watches. at: seconds since the start of the run."""
+    return Part(Data({"event": event, **facts}), role="model", substream="status", at=at)
+
+
+def _line(part: Part) -> str:
     match part.body:
         case str(text):
             return text

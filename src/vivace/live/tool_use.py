@@ -1,0 +1,71 @@
+"""The tools of a live conversation: what is said to them, and a reply in steps.
+
+A reply is one step until the model calls a tool that it waits for: then the model stops, the tools
+answer, and the reply goes on with a step more, under the same number.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from vivace.live.reply import StartReply
+from vivace.machines.floor import State
+from vivace.machines.machine import Item, JobDone, JobFailed
+from vivace.machines.tools import Enter, RunTool, ToolCalls, ToolOutput, Who
+from vivace.part import Call, Part, Response
+
+__all__ = ["ToolUse"]
+
+_SPEAKS: dict[State, Who] = {State.IDLE: "idle", State.THINKING: "agent", State.AGENT: "agent"}
+
+
+class ToolUse:
+    """Passes on to `calls` what is about tools, and knows the prompt of a reply's next step.
+
+    That prompt begins with the one before it, byte for byte: what was cached is used.
+    """
+
+    def __init__(self, calls: ToolCalls | None = None) -> None:
+        self.calls = ToolCalls() if calls is None else calls
+        self._step: StartReply | None = None
+        self._prompt: list[Part] = []
+        self._said_at = 0
+
+    def feed(self, item: Item, now: float) -> list[ToolOutput] | None:
+        """Take in an item that is about tools; None if it is not."""
+        match item:
+            case Part(body=Call(), turn=turn) if turn:
+                return self.calls.call(item, now)
+            case Part(body=Response() as response, turn=turn) if turn:  # the reply ran it itself
+                response = msgspec.structs.replace(response, id=self.calls.ours(response.id))
+                return [Enter(item.derive(body=response))]
+            case Part(body=Response()):
+                return self.calls.answered(item, now)
+            case JobDone(job=StartReply() as job, result=said) if job is self._step:
+                if said:  # before and between its calls
+                    text = Part(str(said), role="model", turn=job.turn)
+                    self._prompt.insert(self._said_at, text)
+                return self.calls.step_over(job.turn, now)
+            case JobDone(job=RunTool()) | JobFailed(job=RunTool()):
+                return self.calls.feed(item, now)
+            case _:
+                return None
+
+    def floor(self, state: State, now: float) -> list[ToolOutput]:
+        """Somebody else has the floor, or nobody."""
+        return self.calls.floor(_SPEAKS.get(state, "user"), now)
+
+    def asked(self, reply: StartReply) -> StartReply:
+        """A reply begins, with its first step."""
+        self._prompt = list(reply.prompt)
+        self._said_at = len(self._prompt)
+        self._step = reply
+        return reply
+
+    def entered(self, part: Part) -> None:
+        """A call or a response has entered the conversation."""
+        self._prompt.append(part)
+
+    def next_step(self, turn: int) -> StartReply:
+        """The reply goes on, with all that has come since."""
+        return self.asked(StartReply(turn, tuple(self._prompt)))
