@@ -297,8 +297,7 @@ class Conversation(Machine):
         for output in outputs:
             match output:
                 case Enter(part=part):
-                    self._tool_use.entered(part)
-                    out += [part, *self._remember(part, now)]
+                    out += [part, *self._tool_use.entered(part), *self._remember(part, now)]
                 case GoOn(turn=turn):
                     self._asked_at, self._reply = now, self._tool_use.next_step(turn)
                     out += [self._status("goes_on", now, turn=turn), self._reply]

@@ -16,7 +16,8 @@ from vivace.machines.floor import FloorRules
 from vivace.machines.machine import Job
 from vivace.machines.tools import RunTool, ToolCalls
 from vivace.machines.window import Window
-from vivace.part import Audio, Part, TurnComplete
+from vivace.machines.words import spaced, words_of
+from vivace.part import Part, TurnComplete
 from vivace.processors.tool import Toolbox, ToolSource
 
 __all__ = ["LiveModelProcessor"]
@@ -97,7 +98,9 @@ class LiveModelProcessor(Processor):
                 if part.function_call or part.function_response:
                     shell.post(part)  # what was called is remembered, whatever becomes of the reply
                     continue
-                said += _words(part)
+                if job.space and not said:
+                    part = spaced(part)
+                said += words_of(part)
                 await shell.emit(part)
         if not conversation.tools.goes_on(job.turn):
             await shell.emit(Part(TurnComplete(job.turn), role="model", turn=job.turn))
@@ -110,9 +113,3 @@ class LiveModelProcessor(Processor):
                 return await anext(reply, None)
         except TimeoutError as error:
             raise ModelError(f"nothing more came within {self._answer_within_s:g} s") from error
-
-
-def _words(part: Part) -> str:
-    if part.substream:
-        return ""
-    return part.body.words if isinstance(part.body, Audio) else part.text

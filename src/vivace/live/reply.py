@@ -21,10 +21,14 @@ class AudioTriggerMode(StrEnum):
 
 
 class StartReply(Job, frozen=True, eq=False):
-    """Answer `prompt` as reply `turn`."""
+    """Answer `prompt` as reply `turn`.
+
+    space: one is needed before what is said next: the reply has waited for tools, and goes on.
+    """
 
     turn: int
     prompt: tuple[Part, ...]
+    space: bool = False
 
 
 class FirstToken(msgspec.Struct, frozen=True):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
-from vivace.live.reply import StartReply
+from vivace.live.reply import StartReply, status
 from vivace.machines.floor import State
 from vivace.machines.machine import Item, JobDone, JobFailed
 from vivace.machines.tools import Enter, RunTool, ToolCalls, ToolOutput, Who
+from vivace.machines.words import ends_open
 from vivace.part import Call, Part, Response
 
 __all__ = ["ToolUse"]
@@ -30,6 +31,7 @@ class ToolUse:
         self._step: StartReply | None = None
         self._prompt: list[Part] = []
         self._said_at = 0
+        self._open = False  # something was said, and no space came after it
 
     def feed(self, item: Item, now: float) -> list[ToolOutput] | None:
         """Take in an item that is about tools; None if it is not."""
@@ -45,6 +47,7 @@ class ToolUse:
                 if said:  # before and between its calls
                     text = Part(str(said), role="model", turn=job.turn)
                     self._prompt.insert(self._said_at, text)
+                    self._open = ends_open(text.text)
                 return self.calls.step_over(job.turn, now)
             case JobDone(job=RunTool()) | JobFailed(job=RunTool()):
                 return self.calls.feed(item, now)
@@ -57,15 +60,24 @@ class ToolUse:
 
     def asked(self, reply: StartReply) -> StartReply:
         """A reply begins, with its first step."""
-        self._prompt = list(reply.prompt)
-        self._said_at = len(self._prompt)
-        self._step = reply
-        return reply
+        self._open = False
+        return self._begin(reply)
 
-    def entered(self, part: Part) -> None:
-        """A call or a response has entered the conversation."""
+    def entered(self, part: Part) -> list[Part]:
+        """A call or a response has entered the conversation; returns the news of it."""
         self._prompt.append(part)
+        response = part.function_response
+        if response is None or not response.error:
+            return []
+        facts = {"tool": response.name, "id": response.id, "error": response.error}
+        return [status("failed", None, what="tool", **facts)]
 
     def next_step(self, turn: int) -> StartReply:
         """The reply goes on, with all that has come since."""
-        return self.asked(StartReply(turn, tuple(self._prompt)))
+        return self._begin(StartReply(turn, tuple(self._prompt), space=self._open))
+
+    def _begin(self, step: StartReply) -> StartReply:
+        self._prompt = list(step.prompt)
+        self._said_at = len(self._prompt)
+        self._step = step
+        return step

@@ -20,10 +20,11 @@ from vivace.machines.tools import (
     ToolOutput,
     ToolRules,
 )
-from vivace.part import Audio, Call, Part, Signal, is_side_lane
+from vivace.machines.words import ends_open, spaced, words_of
+from vivace.part import Audio, Call, Part, Signal
 from vivace.processors.tool import Toolbox, ToolSource
 
-__all__ = ["Tools", "as_said"]
+__all__ = ["Tools"]
 
 
 class Tools(Processor):
@@ -54,8 +55,11 @@ class Tools(Processor):
         if isinstance(job, RunTool):
             return await self._tools.run(job.call)
         assert isinstance(job, _AskModel)
+        space = job.space
         async with aclosing(self._model(job.prompt)) as reply:
             async for part in reply:
+                part = spaced(part) if space else part
+                space = space and not words_of(part)
                 if not isinstance(part.body, Call):
                     await shell.emit(part)
                 shell.post(_Said(part))
@@ -64,6 +68,7 @@ class Tools(Processor):
 
 class _AskModel(Job, frozen=True, eq=False):
     prompt: tuple[Part, ...]
+    space: bool = False  # one is needed before what is said next
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -77,6 +82,7 @@ class _Rounds(Machine):
         self._calls = calls
         self._prompt: list[Part] = []
         self._ours_only = True  # the program answers none of the calls
+        self._open = False  # something was said, and no space came after it
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
@@ -87,7 +93,8 @@ class _Rounds(Machine):
                 self._ours_only &= self._calls.runs(name)
                 return self._done(self._calls.call(part, now))
             case _Said(part=part):
-                self._prompt += as_said(part)
+                self._prompt += _as_prompted(part)
+                self._open = ends_open(words_of(part), self._open)
                 return []
             case JobDone(job=_AskModel()):
                 return self._done(self._calls.step_over(0, now))
@@ -118,7 +125,8 @@ class _Rounds(Machine):
                     self._prompt.append(part)
                     done.append(part)
                 case GoOn():
-                    done += [_AskModel(tuple(self._prompt))] if self._ours_only else []
+                    again = _AskModel(tuple(self._prompt), self._open)
+                    done += [again] if self._ours_only else []
                 case Job() | Cancel():
                     done.append(output)
                 case Ask():
@@ -126,9 +134,9 @@ class _Rounds(Machine):
         return done
 
 
-def as_said(part: Part) -> list[Part]:
+def _as_prompted(part: Part) -> list[Part]:
     """A part of a reply as a prompt holds it: the words of audio, and nothing of side lanes."""
-    if is_side_lane(part.substream) or isinstance(part.body, Signal):
+    if part.substream or isinstance(part.body, Signal):
         return []
     if isinstance(part.body, Audio):
         return [part.derive(body=part.body.words)] if part.body.words else []
