@@ -163,6 +163,8 @@ def tool(
     """
     if function is not None:
         return FunctionTool(function, None, None, ToolRules())
+    if scheduling not in list(Scheduling):
+        raise StageError(f"scheduling={scheduling!r}: expected one of: {', '.join(Scheduling)}")
     rules = ToolRules(Scheduling(scheduling), timeout_s, cancellable)
     return lambda function: FunctionTool(function, name, description, rules)
 
