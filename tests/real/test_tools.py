@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
@@ -220,7 +220,7 @@ def test_a_late_result_stands_where_it_came(kind: str) -> None:
 class Once(Processor):
     """Calls a tool, and then says what it answered."""
 
-    async def call(self, stream):  # type: ignore[no-untyped-def]
+    async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         answers = [part.body async for part in stream if isinstance(part.body, Response)]
         if answers:
             yield Part(answers[0].error or answers[0].result, role="model")
