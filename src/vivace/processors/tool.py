@@ -54,9 +54,9 @@ class Tool:
             )
         self.name = name
         self.description = description
-        self.parameters = dict(parameters)
+        self.parameters: dict[str, Any] = dict(parameters)
         self._do = do
-        self.rules = (rules or ToolRules()) if do is not None else None
+        self.rules: ToolRules | None = None if do is None else rules or ToolRules()
 
     @property
     def declaration(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Arguments:
             if parameter.default is not parameter.empty:
                 defaults[parameter.name] = parameter.default
         self._type = _struct(name, fields)
-        self.schema = _schema(self._type, name, defaults)
+        self.schema: dict[str, Any] = _schema(self._type, name, defaults)
 
     def bind(self, args: Mapping[str, Any]) -> functools.partial[Any]:
         """The call with these arguments, as `bound(function)`.
