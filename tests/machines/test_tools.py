@@ -192,6 +192,20 @@ def test_a_reply_does_not_call_for_ever() -> None:
     assert bench.call("look", "e", turn=2) == ["call e", "run e"]
 
 
+def test_results_do_not_ask_for_ever() -> None:
+    """A model that calls because of each result is refused at last, and nobody asks again."""
+    bench = asked(max_rounds=2)
+    for turn in (1, 2):
+        bench.call("order", f"{turn}", turn=turn)
+        bench.floor("idle")
+        assert bench.done(f"{turn}")[-1] == "ask"
+        bench.asking(turn + 1)
+    assert bench.call("order", "3", turn=3) == ["call 3", "error 3"]
+    assert bench.floor("idle") == []
+    bench.asking(4)
+    assert bench.call("order", "4", turn=4) == ["call 4", "run 4"]
+
+
 # -- the others ----------------------------------------------------------------------------------
 
 

@@ -130,7 +130,7 @@ async def test_a_model_that_does_not_stop_calling_is_stopped() -> None:
     seen = await play(Tools(model, [slow], max_rounds=2), [(0.0, "go")])
     responses = [part.body for _, part in seen if isinstance(part.body, Response)]
     assert [bool(it.error) for it in responses] == [False, False, True, True]
-    assert responses[2].error == "2 rounds of calls are enough for one reply; answer without"
+    assert responses[2].error == "2 rounds of calls in a row are enough; answer without"
     assert len(model.prompts) == 4
 
 

@@ -184,6 +184,13 @@ def test_a_program_that_is_not_there() -> None:
     real(main)
 
 
+def test_errors_keep_secrets() -> None:
+    """The model reads them, so they name the server and none of its options."""
+    assert McpServer.stdio("/usr/bin/python", "/srv/it.py", "--key=1").name == "python it.py"
+    assert McpServer.stdio("serve", "--key=1").name == "serve"
+    assert McpServer.http("https://me:pw@host:1/mcp?key=1").name == "https://host:1/mcp"
+
+
 def test_nobody_listens() -> None:
     """A server that cannot be reached by HTTP has not started."""
 

@@ -126,7 +126,7 @@ class ToolCalls:
     rules: by the tools' names. None stands for a tool whose calls the program answers, and if there
         are no rules at all, every tool is one.
     max_running: calls that run at once; more wait. max_out: calls that run, wait, or whose results
-        wait; one more fails. max_rounds: how often in a row a reply may wait for tools.
+        wait; one more fails. max_rounds: how often in a row the model is asked because of results.
     """
 
     def __init__(
@@ -154,6 +154,7 @@ class ToolCalls:
         self._waits = False  # one of them is blocking
         self._step_over = False
         self._rounds = 0
+        self._asked = False  # because of results, and not by the user
 
     # -- what the model does ------------------------------------------------------------------
 
@@ -181,6 +182,8 @@ class ToolCalls:
             out.scheduling = Scheduling.SILENT
         elif out.scheduling == Scheduling.BLOCKING:
             self._waits = True
+        elif self._rounds >= self._max_rounds:
+            out.scheduling = Scheduling.SILENT  # else this would be one round more
         self._out[call.id] = out
         if refusal:
             return entered + self._fail([out], refusal, now)
@@ -262,7 +265,9 @@ class ToolCalls:
     def asking(self, turn: int) -> list[ToolOutput]:
         """The model is about to be asked for reply `turn`: all results enter before that."""
         self.over(turn - 1)
-        self._turn, self._rounds = turn, 0
+        self._turn = turn
+        self._rounds = self._rounds + 1 if self._asked else 0
+        self._asked = False
         self._new_step()
         return self._enter_all()
 
@@ -313,7 +318,7 @@ class ToolCalls:
             names = ", ".join(self._rules)
             return f"there is no tool named {out.call.name!r}; there are: {names}"
         if self._rounds >= self._max_rounds:
-            return f"{self._rounds} rounds of calls are enough for one reply; answer without"
+            return f"{self._max_rounds} rounds of calls in a row are enough; answer without"
         if len(self._out) + len(self._results) >= self._max_out:
             return f"{self._max_out} calls are out already; wait for their results"
         return ""
@@ -366,6 +371,7 @@ class ToolCalls:
         interrupt = any(it.scheduling == Scheduling.INTERRUPT for it in self._results)
         if self._who == "agent" and not interrupt:
             return []
+        self._asked = True
         return [*self._enter_all(), Ask(interrupt=self._who == "agent")]
 
     def _blocked(self) -> bool:

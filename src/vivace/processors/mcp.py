@@ -11,7 +11,9 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from vivace.errors import ExtraMissing, StageError, ToolError
 from vivace.flow.held import Held
@@ -82,7 +84,9 @@ class McpServer:
             )
             return mcp.Client(process), None
 
-        return cls(" ".join([command, *args])[:80], connect, **options)
+        # Errors, which the model reads, name it; so not by its arguments, which may hold secrets.
+        name = " ".join(Path(it).name for it in (command, *args[:1]) if not it.startswith("-"))
+        return cls(name, connect, **options)
 
     @classmethod
     def http(cls, url: str, *, headers: Mapping[str, str] | None = None, **options: Any) -> Self:
@@ -100,7 +104,8 @@ class McpServer:
             )
             return mcp.Client(transport.streamable_http_client(url, http_client=http)), http
 
-        return cls(url, connect, **options)
+        at = urlsplit(url)
+        return cls(f"{at.scheme}://{at.netloc.rpartition('@')[2]}{at.path}", connect, **options)
 
     async def __aenter__(self) -> Self:
         if self._held is not None:
