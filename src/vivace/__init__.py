@@ -65,9 +65,12 @@ if TYPE_CHECKING:
     from vivace.processors.filter import filter_parts, map_parts
     from vivace.processors.genai import from_genai_processor, to_genai_processor
     from vivace.processors.genai_parts import from_genai_part, to_genai_part
+    from vivace.processors.mcp import McpServer
     from vivace.processors.rate_limit import AudioRateLimiter
     from vivace.processors.resample import Resample
     from vivace.processors.speak import Speak
+    from vivace.processors.tool import Tool, Toolbox, tool
+    from vivace.processors.tools import Tools
     from vivace.processors.transcribe import Transcribe
     from vivace.processors.window import window
 
@@ -131,6 +134,12 @@ __all__ = [
     "microphone",
     "read_audio",
     "write_wav",
+    # tools
+    "tool",
+    "Tool",
+    "Toolbox",
+    "Tools",
+    "McpServer",
     # genai-processors
     "from_genai_processor",
     "to_genai_processor",
@@ -179,6 +188,9 @@ _HOMES = {
     "vivace.processors.window": "window",
     "vivace.processors.filter": "filter_parts map_parts",
     "vivace.processors.audio_file": "microphone read_audio write_wav",
+    "vivace.processors.tool": "tool Tool Toolbox",
+    "vivace.processors.tools": "Tools",
+    "vivace.processors.mcp": "McpServer",
     "vivace.processors.genai": "from_genai_processor to_genai_processor",
     "vivace.processors.genai_parts": "from_genai_part to_genai_part",
     "vivace.live.live_model": "LiveModelProcessor",

@@ -8,6 +8,7 @@
     │   └── StageError       a stage was built or composed wrongly
     ├── ExtraMissing         an optional package is not there; the message names the command
     ├── NotAllowed           a machine was given an event that its state does not allow
+    ├── ToolError            a tool has no result: the model is told the message
     └── ModelError           a model failed while it ran
         ├── ModelMissing     weights or a package are not there; the message names the command
         ├── ModelSpec        a `--model` that cannot be understood
@@ -48,6 +49,10 @@ class ExtraMissing(VivaceError, ImportError):
 
 class NotAllowed(VivaceError, RuntimeError):
     """A machine was given an event that its state does not allow."""
+
+
+class ToolError(VivaceError):
+    """A tool has no result. The message is for the model that called it."""
 
 
 class ModelError(VivaceError):

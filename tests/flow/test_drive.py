@@ -590,6 +590,34 @@ async def test_cleanup_waits_for_cancelled_jobs_within_a_bound() -> None:
     assert ends == [(0.0, "quick begins"), (1.25, "slow begins"), (2.5, "last begins")]
 
 
+async def test_cleanup_waits_for_jobs_of_one_kind() -> None:
+    """Those of another kind may take as long as they want."""
+    began: list[float] = []
+
+    class Errand(Work, frozen=True, eq=False):
+        """Another kind."""
+
+    async def tidies(job: Job, shell: Shell) -> None:
+        await shell.cleanup(0.5, Errand)
+        began.append(now())
+        try:
+            await asyncio.sleep(10.0)
+        finally:
+            await asyncio.sleep(0.25)
+
+    jobs = [Work("a"), Errand("b"), Work("c")]
+
+    def react(part: Part, _: float) -> list[Output]:
+        n = int(part.text)
+        return [Cancel(jobs[n - 1]), jobs[n]] if n else [jobs[0]]
+
+    lines = script((0.0, "0"), (1.0, "1"), (2.0, "2"), (3.5, "end"))
+    machine = Told(part=lambda part, now: [part] if part.text == "end" else react(part, now))
+    async with Driven(machine, tidies).run(lines) as parts:
+        assert (await anext(parts)).text == "end"
+    assert began == [0.0, 1.0, 2.25]
+
+
 async def test_a_job_without_anyone_to_do_it_is_an_error() -> None:
     """A machine with jobs needs a `do`; without one the run fails and says so."""
     with pytest.raises(StageError, match="Told wants a Work done, and has no `do`"):

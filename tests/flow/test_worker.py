@@ -3,15 +3,20 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
-from vivace.errors import ModelError
-from vivace.flow.worker import Worker, stream_from_thread
+import vivace.flow.worker as worker_module
+from vivace.errors import FlowError, ModelError
+from vivace.flow.scope import AbandonedTask
+from vivace.flow.worker import Worker, in_thread, stream_from_thread
 from vivace.testing import run_virtual
 
 pytestmark = pytest.mark.virtual
+
+who = ContextVar("who", default="")
 
 
 class Model:
@@ -330,4 +335,76 @@ async def test_a_cancelled_listener_stops_the_producer(threads: ThreadPoolExecut
     go.set()
     await asyncio.to_thread(stopped.wait, 10)
     assert stopped.is_set()
+    assert task.cancelled()
+
+
+# -- one thread for one call ---------------------------------------------------------------------
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+async def test_a_call_in_a_thread() -> None:
+    """It returns or raises; context variables are the caller's."""
+    who.set("caller")
+    assert await in_thread(lambda: (who.get(), threading.current_thread().name), "it") == (
+        "caller",
+        "it",
+    )
+    with pytest.raises(ValueError, match="no"):
+        await in_thread(lambda: fail(ValueError("no")), "it")
+
+
+async def test_a_call_that_stops_an_iteration() -> None:
+    """No future can hold that; it comes as another error."""
+    with pytest.raises(RuntimeError, match=r"it raised StopIteration"):
+        await in_thread(lambda: fail(StopIteration()), "it")
+
+
+def hang(begun: threading.Event, go: threading.Event) -> None:
+    begun.set()
+    go.wait(10)
+
+
+async def leave(call: Callable[[], object], when: threading.Event) -> None:
+    """Begin `call` in a thread, and be cancelled once `when` is set."""
+    task = asyncio.create_task(in_thread(call, "the slow one"))
+    await asyncio.to_thread(when.wait, 10)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_a_thread_that_goes_on_is_named_and_left_behind() -> None:
+    """With the place in the code where it waits."""
+    begun, go = threading.Event(), threading.Event()
+    with pytest.warns(AbandonedTask, match=r"the slow one was cancelled.*left behind at hang"):
+        await leave(lambda: hang(begun, go), begun)
+    go.set()
+
+
+async def test_threads_left_behind_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When so many do not end, no other is begun; once they have ended, one is."""
+    monkeypatch.setattr(worker_module, "_LEFT_BEHIND", 1)
+    begun, go = threading.Event(), threading.Event()
+    with pytest.warns(AbandonedTask):
+        await leave(lambda: hang(begun, go), begun)
+    with pytest.raises(FlowError, match="1 threads do not end, so none is begun for other"):
+        await in_thread(int, "other")
+    go.set()
+    for thread in worker_module._Thread.left:
+        thread.join(10)
+    assert await in_thread(int, "other") == 0
+
+
+async def test_a_thread_that_has_ended_is_not_named() -> None:
+    """Who is cancelled while the result is on its way has nothing to complain of."""
+    task = asyncio.create_task(in_thread(int, "the quick one"))
+    await asyncio.sleep(0)
+    for thread in threading.enumerate():
+        if thread.name == "the quick one":
+            thread.join(10)
+    task.cancel()
+    await asyncio.wait([task])
     assert task.cancelled()

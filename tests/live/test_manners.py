@@ -545,8 +545,8 @@ def test_a_stash_has_a_bound() -> None:
     bench.feed(2.5, Part.response("lamp", "on", id="1"))
     bench.over(3.5)
     kinds = [part.mimetype for part in bench.replies[-1].prompt]
-    assert kinds.count("image/jpeg") == 254
-    assert bench.machine._memory.stash_dropped == 46
+    assert kinds.count("image/jpeg") == 255
+    assert bench.machine._memory.stash_dropped == 45
     assert sum("call" in kind or "response" in kind for kind in kinds) == 2
 
 

@@ -4,8 +4,6 @@ A script whose bug is not mended yet is expected to fail, strictly: whoever mend
 away.
 """
 
-import pytest
-
 from vivace.part import Held, Interrupted, Reset, Resumed
 from vivace.testing.dialogue import (
     Cough,
@@ -24,11 +22,6 @@ from vivace.testing.simulate import simulate
 LONG = Reply("one two three four five six seven eight nine ten", burst=100)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="six chunks wait between the pacer's schedule and a consumer that is slower than real "
-    "time; a hold stops the schedule only, so they are still heard",
-)
 def test_hold_is_silence_within_a_chunk_for_a_slow_consumer() -> None:
     """What waits for a speaker that takes twice as long is held too."""
     course = simulate(
@@ -39,11 +32,6 @@ def test_hold_is_silence_within_a_chunk_for_a_slow_consumer() -> None:
     assert not any(complaints)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a typed text waits for the reply under way; when that one times out, nobody asks for "
-    "the next, so the text is answered only when the user does something else",
-)
 def test_what_was_typed_while_a_reply_timed_out_is_answered() -> None:
     """After a timeout, what came meanwhile is answered at once, as after any other end."""
     dialogue = Dialogue(
@@ -53,11 +41,6 @@ def test_what_was_typed_while_a_reply_timed_out_is_answered() -> None:
     assert len(simulate(dialogue).prompts) == 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a reply that is over while it is held ends without `Resumed` or `Interrupted`; a "
-    "client that pauses its buffer by these signals alone would stay paused",
-)
 def test_hold_is_followed_by_a_resume_or_a_cancel() -> None:
     """Also if the reply was a call alone, and over when the sound was still going on."""
     course = simulate(

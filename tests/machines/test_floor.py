@@ -120,9 +120,9 @@ def test_rows_are_sound() -> None:
         to = {target} if target else {S.AGENT, S.THINKING}
         row = (state, event)
         assert (A.HOLD in acts) == (state in REPLYING - HELD and to <= HELD), row
-        assert (A.RESUME in acts) == (
-            state in HELD and to <= {S.AGENT, S.THINKING} and A.ASK not in acts
-        ), row
+        back = to <= {S.AGENT, S.THINKING} and A.ASK not in acts
+        over = event == E.REPLY_OVER  # whoever was told of the hold is told of its end
+        assert (A.RESUME in acts) == (state in HELD and (back or over)), row
         if state not in REPLYING:
             assert set(acts) <= {A.ASK}, row  # no reply, so nothing to hold, resume or cancel
         if state in REPLYING and not to <= REPLYING:
@@ -308,9 +308,9 @@ def check_step(before: Floor, after: Floor, event: Event, acts: tuple[Act, ...])
     assert after.turn == before.turn + (A.ASK in acts)
     # A reply is outstanding exactly in the states that say so.
     assert after.replying == (A.ASK in acts or (before.replying and not ends))
-    # Every hold is followed by a resume or a cancel, or the reply is over by itself.
+    # Every hold is followed by a resume or a cancel.
     assert (A.HOLD in acts) == (holds and not held)
-    assert not (held and not holds) or A.RESUME in acts or ends
+    assert not (held and not holds) or A.RESUME in acts or A.CANCEL in acts
     assert A.RESUME not in acts or (held and not holds)
 
 
@@ -420,8 +420,8 @@ class Walk(RuleBasedStateMachine):
         mine = not older and self.floor.turn in self.outstanding
         if mine:
             self.outstanding.clear()
-            self.held = False
         self.feed(E.REPLY_OVER, self.floor.turn - older)
+        assert not mine or not self.held
         assert mine or self.floor.state == before
 
     @rule(seconds=st.sampled_from([0.0, 0.125, 0.5, 1.0, 5.0]))

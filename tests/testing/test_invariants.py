@@ -173,7 +173,7 @@ RIGHT: list[tuple[Invariant, list[Event | tuple[float, Event]]]] = [
     (OneReply(frozenset([0])), [Called(0, ()), Called(1, ()), Ended(1), Called(2, ())]),
     (HoldsEnd(), [Told(Held(1)), Got(sound()), Told(Resumed(1)), Got(sound(1.0))]),
     (HoldsEnd(), [Told(Held(1)), Got(sound(1.0, turn=2)), Told(Interrupted(1))]),
-    (HoldsEnd(), [Told(Held(1)), Told(PlayedOut(1))]),
+    (HoldsEnd(), [Told(Held(1)), Told(PlayedOut(1)), Told(Resumed(1))]),
     (OneEndEach(left=True), [asked(1)]),
     (CountersAddUp(), [queued(1, 0.5), Got(sound(0.2)), Told(Interrupted(1)), cut(1, 0.28)]),
     (CountersAddUp(left=True), [queued(1, 0.5)]),

@@ -32,6 +32,7 @@ from vivace import (
     Interrupt,
     Interrupted,
     LiveModelProcessor,
+    McpServer,
     Overlap,
     PacingReport,
     Part,
@@ -52,6 +53,9 @@ from vivace import (
     SpeechEnded,
     SpeechStarted,
     Stream,
+    Tool,
+    Toolbox,
+    Tools,
     Trace,
     Transcribe,
     TurnComplete,
@@ -81,6 +85,7 @@ from vivace import (
     switch,
     to_genai_part,
     to_genai_processor,
+    tool,
     trace,
     window,
     write_wav,
@@ -473,6 +478,41 @@ async def remember(part: Part) -> None:
     assert_type(prompt.parts(), list[Part])
     prompt.add_part("text")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     prompt.add_part(part, "highest")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+# -- tools
+
+
+@tool
+def add(a: int, b: int = 2) -> int:
+    """Adds."""
+    return a + b
+
+
+@tool(scheduling="when_idle", timeout_s=3, cancellable=True)
+async def order(what: str) -> bool:
+    """Orders."""
+    return bool(what)
+
+
+def plain(what: str) -> str:
+    return what
+
+
+async def use_tools(model: Processor) -> None:
+    assert_type(add(1), int)
+    assert_type(await order("pizza"), bool)
+    add("1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    tool(scheduling="later")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    box = Toolbox([add, order, plain, {"name": "lamp"}])
+    assert_type(box["add"], Tool)
+    assert_type(box.declarations, list[dict[str, Any]])
+    assert_type(Tools(model, box), Tools)
+    LiveModelProcessor(model, tools=[add, plain])
+    Tools(model, [3])  # type: ignore[list-item] # pyright: ignore[reportArgumentType]
+    async with McpServer.stdio("python", "server.py", timeout_s=3) as server:
+        assert_type(server.tools, list[Tool])
+        Toolbox([*server, add])
 
 
 # -- watching

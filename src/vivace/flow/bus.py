@@ -16,12 +16,14 @@ from vivace.machines.fence import Fence
 from vivace.machines.playout import Ledger, Reply
 from vivace.part import (
     Audio,
+    Held,
     Interrupted,
     Part,
     Played,
     PlayedTo,
     Playing,
     Reset,
+    Resumed,
     Signal,
     TurnComplete,
     TurnEnded,
@@ -51,6 +53,7 @@ class Bus:
     """One conversation's fence, ledger, clock zero and announcements.
 
     deliver: gets each announcement as a part, for the consumer's urgent lane.
+    held: what is to be heard of replies up to this number is kept back: see `Held`.
     decided: what machines of the conversation decide for all of it: see `Machine.decides`.
     """
 
@@ -58,6 +61,7 @@ class Bus:
         self.fence: Fence = Fence()
         self.ledger: Ledger = ClockedLedger()
         self.decided: set[str] = set()
+        self.held: int = 0
         self.started_at: float = clock_now()
         self._deliver = deliver
         self._channels: WeakSet[Purgeable] = WeakSet()
@@ -104,6 +108,10 @@ class Bus:
         return self.started_at + part.at
 
     def _tell(self, signal: Signal, teller: Listener | None) -> None:
+        if isinstance(signal, Held):
+            self.held = signal.turn
+        elif isinstance(signal, Interrupted | Reset | Resumed) and signal.turn >= self.held:
+            self.held = 0
         if isinstance(signal, Interrupted | Reset):
             self._void(signal.turn)
         elif isinstance(signal, PlayedTo):

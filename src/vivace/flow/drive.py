@@ -55,8 +55,8 @@ class Shell(Protocol):
         """Feed the machine."""
         ...
 
-    async def cleanup(self, within_s: float) -> None:
-        """Wait for the jobs that were cancelled before, at most `within_s` seconds."""
+    async def cleanup(self, within_s: float, kind: type[Job] = Job) -> None:
+        """Wait for the jobs of this kind that were cancelled, at most `within_s` seconds."""
         ...
 
 
@@ -138,7 +138,7 @@ class _Shell:
         self._acting = False
         self._over = False  # stopped or failed: the machine is left alone
         self._jobs: dict[Job, asyncio.Task[object]] = {}
-        self._leaving: dict[asyncio.Task[object], asyncio.TimerHandle] = {}
+        self._leaving: dict[asyncio.Task[object], tuple[Job, asyncio.TimerHandle]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
         self._input_ended = False
@@ -157,7 +157,7 @@ class _Shell:
         self.bus.unsubscribe(self.heard)
         self.outbox.close()
         self._stop_timer()
-        for complaint in self._leaving.values():
+        for _, complaint in self._leaving.values():
             complaint.cancel()  # the run names what it cannot stop
         for task in (*self._feeder, *self._jobs.values()):
             task.cancel()
@@ -285,7 +285,7 @@ class _Shell:
     def _begin(self, job: Job) -> None:
         if self._do is None:
             raise StageError(f"{self._name} wants a {type(job).__name__} done, and has no `do`")
-        name = f"{type(job).__name__} for {self._name}"
+        name = f"{job.label} for {self._name}"
         self._jobs[job] = self._run.start(self._work(job, self._do), name)
 
     async def _work(self, job: Job, do: Do) -> None:
@@ -301,17 +301,18 @@ class _Shell:
         if task is None:
             return
         loop = asyncio.get_running_loop()
-        self._leaving[task] = loop.call_later(STOP_WITHIN_S, _complain_of, task)
+        self._leaving[task] = (job, loop.call_later(STOP_WITHIN_S, _complain_of, task))
         task.add_done_callback(self._left)
         task.cancel()
 
     def _left(self, task: asyncio.Task[object]) -> None:
-        self._leaving.pop(task).cancel()
+        self._leaving.pop(task)[1].cancel()
 
-    async def cleanup(self, within_s: float) -> None:
-        """Wait for the jobs that were cancelled before, at most `within_s` seconds."""
-        if self._leaving:
-            await asyncio.wait(self._leaving.keys(), timeout=within_s)
+    async def cleanup(self, within_s: float, kind: type[Job] = Job) -> None:
+        """Wait for the jobs of this kind that were cancelled, at most `within_s` seconds."""
+        leaving = {task for task, (job, _) in self._leaving.items() if isinstance(job, kind)}
+        if leaving:
+            await asyncio.wait(leaving, timeout=within_s)
 
     async def emit(self, part: Part) -> None:
         """Send a part on, waiting for room; a part of a void reply is dropped."""

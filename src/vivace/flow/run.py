@@ -23,11 +23,12 @@ from vivace.flow.hooks import Watch, watch
 from vivace.flow.hop import Gate, hop
 from vivace.flow.scope import Scope
 from vivace.flow.streams import Source, open_source
-from vivace.part import Part, is_side_lane
+from vivace.part import Audio, Part, TurnComplete, is_side_lane
 
 __all__ = ["AT_ONCE", "Run", "Stage", "current_run"]
 
 _SIDE_PARTS = 64  # more than any stage has to say at once; then the stage that talks must wait
+_KEPT = 64  # parts of a held reply; then nothing more is taken until it goes on
 AT_ONCE = 128  # parts without a wait; then others have their turn, as a loop of asyncio expects
 _current: ContextVar[Run | None] = ContextVar("vivace_run", default=None)
 
@@ -73,6 +74,7 @@ class Run:
         self._parts: AsyncIterator[Part] | None = None
         self._overtaking: deque[Part] = deque()
         self._part: Part | None = None  # waits for the consumer, who took something urgent first
+        self._kept: deque[Part] = deque()  # of a held reply: had left its pacer when that was held
         self._consumers: list[asyncio.Future[None]] = []
         self._told = False
         self._over = False  # the consumer has gone, and gets no more errors
@@ -173,9 +175,17 @@ class Run:
         Raises the run's first error, once; then and at the end StopAsyncIteration.
         """
         while not self._overtaking:
+            if self._kept and (not self.bus.held or self.ended):
+                return self._kept.popleft()
             if self._part is not None:
-                part, self._part = self._part, None
-                return part
+                part = self._part
+                if not self._is_held(part):
+                    self._part = None
+                    return part
+                if len(self._kept) >= _KEPT:
+                    return None
+                self._kept.append(part)
+                self._part = None
             if self.ended or self._parts is None:
                 self._raise()
             elif self.eager.waits:
@@ -186,6 +196,11 @@ class Run:
         if part.substream and not self.side.empty() and is_side_lane(part.substream):
             next(self.side.take_waiting(), None)
         return part
+
+    def _is_held(self, part: Part) -> bool:
+        """True if the consumer must not hear it now."""
+        held = 0 < part.turn <= self.bus.held and self.is_root and not self.ended
+        return held and isinstance(part.body, Audio | TurnComplete)
 
     @property
     def has_news(self) -> bool:
@@ -214,7 +229,8 @@ class Run:
     def hush(self) -> None:
         """Let the consumer take the short way again, if there is nothing on the long one."""
         if self.gate is not None:
-            busy = self._overtaking or self._part is not None or self.eager.waits
+            busy = bool(self._overtaking or self._kept or self.bus.held or self.eager.waits)
+            busy |= self._part is not None
             self.gate.quiet = not busy and not self.ended
 
     def _came(self, part: Part | None, error: BaseException | None) -> bool:
@@ -266,10 +282,13 @@ class Run:
 
     def purge(self, stale: Callable[[Part], bool]) -> int:
         """Take out what waits for the consumer if it is stale; return how much that was."""
-        if self._part is None or not stale(self._part):
-            return 0
-        self._part = None
-        return 1
+        kept = [part for part in self._kept if not stale(part)]
+        count = len(self._kept) - len(kept)
+        self._kept = deque(kept)
+        if self._part is not None and stale(self._part):
+            self._part = None
+            count += 1
+        return count
 
     async def close(self, error: BaseException | None) -> None:
         """Stop all tasks and close all stages, the last one first, within a bound.

@@ -1,4 +1,5 @@
-"""A blocking model off the event loop: one thread for each model, shared by every conversation.
+"""Blocking code off the event loop: a thread for each model, shared by every conversation; and one
+for each call of a function that may never return.
 
 This file owns the border between the loop and threads. A call cannot be stopped from outside once
 its thread has begun; whoever waits for it may walk away, and its result is then dropped.
@@ -7,18 +8,25 @@ its thread has begun; whoever waits for it may walk away, and its result is then
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, ClassVar, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from vivace.errors import ModelError
+from vivace.errors import FlowError, ModelError
+from vivace.flow.scope import AbandonedTask
 
-__all__ = ["Worker", "stream_from_thread"]
+__all__ = ["Worker", "in_thread", "stream_from_thread"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+_LEFT_BEHIND = 64  # threads that will not end; one more means that something hangs every time
 
 
 class _Desk(Generic[In, Out]):
@@ -151,3 +159,69 @@ async def stream_from_thread(
         gone = True
         # Nobody asks for the result after an early end; fetching it keeps asyncio from complaining.
         done.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+async def in_thread(call: Callable[[], Out], name: str) -> Out:
+    """What `call` returns or raises, done in a thread of its own.
+
+    Whoever is cancelled here leaves at once. A thread that has not ended by then is named in an
+    AbandonedTask warning and left behind; it does not keep the program from ending.
+
+    Raises FlowError if 64 threads were left behind and still run.
+    """
+    thread = _Thread(name)
+    result = asyncio.get_running_loop().run_in_executor(thread, copy_context().run, call)
+    try:
+        return await result
+    except asyncio.CancelledError:
+        thread.leave()
+        raise
+
+
+class _Thread(Executor):
+    """One call in one thread, which nobody joins: not the loop, not the interpreter."""
+
+    left: ClassVar[set[threading.Thread]] = set()
+
+    def __init__(self, name: str) -> None:
+        _Thread.left = {thread for thread in self.left if thread.is_alive()}
+        if len(self.left) >= _LEFT_BEHIND:
+            raise FlowError(
+                f"{len(self.left)} threads do not end, so none is begun for {name}; give what they "
+                "wait for a time limit of its own"
+            )
+        self._name = name
+        self._done: Future[Any]
+        self._thread: threading.Thread
+
+    def submit(self, call: Callable[..., Out], /, *args: Any, **kwargs: Any) -> Future[Out]:
+        done = self._done = Future[Out]()
+        done.set_running_or_notify_cancel()
+
+        def work() -> None:
+            try:
+                done.set_result(call(*args, **kwargs))
+            except StopIteration as error:  # which no future can hold
+                done.set_exception(RuntimeError(f"{self._name} raised {error!r}"))
+            except BaseException as error:
+                done.set_exception(error)
+
+        self._thread = threading.Thread(target=work, name=self._name, daemon=True)
+        self._thread.start()
+        return done
+
+    def leave(self) -> None:
+        """Say where the thread is, if it has not ended."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        if frame is None or self._done.done():
+            return
+        self.left.add(self._thread)
+        while frame.f_code.co_filename == threading.__file__ and frame.f_back is not None:
+            frame = frame.f_back  # what it waits for says less than where it waits
+        where = f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})"
+        warnings.warn(
+            f"{self._name} was cancelled, and its thread did not stop; it was left behind at "
+            f"{where}, and whatever it returns is dropped",
+            AbandonedTask,
+            stacklevel=3,
+        )

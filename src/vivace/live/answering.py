@@ -7,19 +7,24 @@ watches. What the user's side brings about is the conversation's affair.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from vivace.errors import PartError
 from vivace.live.agenda import Initiative
 from vivace.live.memory import Memory
 from vivace.live.news import News
 from vivace.live.replies import Replies
 from vivace.live.reply import AudioTriggerMode, GiveReply, as_told
+from vivace.live.tool_use import ToolUse
 from vivace.machines.floor import Act, Event, Floor, FloorRules, State
 from vivace.machines.interrupt import Interrupt, OverlapWatch
 from vivace.machines.machine import Announce, Output
 from vivace.machines.playout import Ledger
+from vivace.machines.tools import Ask as Wanted
+from vivace.machines.tools import Enter, GoOn, ToolCalls, ToolOutput
 from vivace.machines.window import Window
 from vivace.part import Ask, Data, Held, Interrupted, Part, Resumed, Say
 
@@ -47,7 +52,14 @@ class Answering:
     out when the floor next asks. ended_at: media time of the newest end of speech.
     """
 
-    def __init__(self, window: Window, ledger: Ledger, manners: Manners, zero: float) -> None:
+    def __init__(
+        self,
+        window: Window,
+        ledger: Ledger,
+        manners: Manners,
+        zero: float,
+        tools: ToolCalls | None = None,
+    ) -> None:
         self.manners: Manners = manners
         self.floor: Floor = Floor(manners.rules)
         hears = manners.trigger == AudioTriggerMode.END_OF_SPEECH
@@ -55,6 +67,8 @@ class Answering:
         self.replies: Replies = Replies(self.memory)
         self.overlap: OverlapWatch = OverlapWatch(manners.interrupt)
         self.news: News = News(zero)
+        self.tool_use: ToolUse = ToolUse(tools)
+        self.tools: ToolCalls = self.tool_use.calls
         self.owed: bool = False
         self.wish: Say | Ask | None = None
         self.ended_at: float = -math.inf
@@ -77,7 +91,8 @@ class Answering:
                 case Act.HOLD:
                     out.append(Announce(Held(self.floor.turn)))
                 case Act.RESUME:
-                    self.memory.forget_sound()
+                    if event != Event.REPLY_OVER:  # else the sound goes on, as a turn of its own
+                        self.memory.forget_sound()
                     self.overlap.clear()
                     out.append(Announce(Resumed(self.floor.turn)))
                 case Act.CANCEL:
@@ -94,15 +109,54 @@ class Answering:
         self._asked_at, self.asked_to = now, self.ended_at
         self.overlap.clear()
         self.news.latency.asked()
+        out = self.tooling(self.tools.asking(turn), now)
         if isinstance(wish, Say):
-            out = self.replies.say(wish.text, turn, protected=wish.protected)
-            return [self.news.tell("saying", now, turn=turn, text=wish.text), *out]
-        if self.replies.may_come_back and not self.memory.turn():
-            back = self.replies.bring_back(turn, self._ledger.heard)
-            return [self.news.tell("brought_back", now, turn=turn), *back]
-        out = self.replies.ask(turn, now)
-        told = [{"role": part.role, "text": as_told(part)} for part in self.memory.parts()]
-        return [self.news.tell("asked", now, turn=turn, prompt=told), *out]
+            out.append(self.news.tell("saying", now, turn=turn, text=wish.text))
+            out += self.replies.say(wish.text, turn, protected=wish.protected)
+        elif self.replies.may_come_back and not self.memory.turn():
+            out.append(self.news.tell("brought_back", now, turn=turn))
+            out += self.replies.bring_back(turn, self._ledger.heard)
+        else:
+            asked = self.replies.ask(turn, now)
+            told = [{"role": part.role, "text": as_told(part)} for part in self.memory.parts()]
+            out += [self.news.tell("asked", now, turn=turn, prompt=told), *asked]
+        assert self.replies.out is not None
+        self.tool_use.asked(self.replies.out.made, self.memory.parts())
+        return out
+
+    def tooling(self, outputs: Iterable[ToolOutput], now: float) -> list[Output]:
+        """What tools bring about. A response enters the prompt, and is told, here alone."""
+        out: list[Output] = []
+        for output in outputs:
+            match output:
+                case Enter(part=part):
+                    self.tool_use.entered(part)
+                    out += [part, *self._failed_tool(part, now), *self.remember(part, now)]
+                case GoOn(turn=turn):
+                    self._asked_at = now
+                    step = self.replies.go_on(self.tool_use.next_step(), turn)
+                    out += [self.news.tell("goes_on", now, turn=turn), *step]
+                case Wanted(interrupt=interrupt):
+                    self.owed = True
+                    out += self.happened(Event.TURN_ENDED, now) if interrupt else []
+                case _:
+                    out.append(output)
+        return out
+
+    def remember(self, part: Part, now: float) -> list[Output]:
+        """`part` enters the prompt now."""
+        try:
+            self.memory.add(part, now)
+        except PartError as error:  # too much is pinned: the conversation goes on without it
+            return [self.news.failed("prompt", str(error), now)]
+        return self.replies.grow()
+
+    def _failed_tool(self, part: Part, now: float) -> list[Output]:
+        response = part.function_response
+        if response is None or not response.error:
+            return []
+        facts = {"tool": response.name, "id": response.id}
+        return [self.news.failed("tool", response.error, now, **facts)]
 
     def _cancel(self, now: float, *, may_come_back: bool = False) -> list[Output]:
         """Void the reply; what was heard of it, and no more, has been said."""
@@ -115,13 +169,15 @@ class Answering:
         cancelled = self.replies.cancel(may_come_back=may_come_back)
         announced = Announce(Interrupted(turn, heard))
         ahead = [] if self.floor.state == State.THINKING else self.replies.read_ahead()
-        return [announced, *cancelled, self.news.complete(turn, "interrupted"), *ahead]
+        tools = self.tooling(self.tools.interrupted(turn, now), now)
+        return [announced, *cancelled, self.news.complete(turn, "interrupted"), *tools, *ahead]
 
     def failed(self, job: GiveReply, reason: str) -> list[Output]:
         """The model died: what it had said is still heard, then its turn is over."""
         out = self.replies.out
         if out is None or out.given is not job:
             return []
+        self.tools.over(job.turn)
         news = {"event": "failed", "what": "reply", "turn": job.turn, "error": reason}
         status = Part(Data(news), role="model", substream="status")
         return [status, self.news.complete(job.turn, "failed")]
@@ -133,11 +189,13 @@ class Answering:
             return []
         self.memory.add_reply(reply.turn, now, interrupted=True)
         cancelled = self.replies.cancel()
+        tools = self.tooling(self.tools.interrupted(reply.turn, now), now)
         over = self.happened(Event.REPLY_OVER, now, reply.turn)
-        return [*cancelled, self.news.complete(reply.turn, "interrupted"), *over]
+        return [*cancelled, self.news.complete(reply.turn, "interrupted"), *tools, *over]
 
     def no_answer(self, now: float) -> list[Output]:
         turn = self.floor.turn
+        self.tools.over(turn)
         reason = f"no answer within {self.manners.answer_within_s:g} s"
         return [
             Announce(Interrupted(turn)),
@@ -156,6 +214,7 @@ class Answering:
         return math.inf if due is None else due
 
     def answer_due(self) -> float:
-        if self.floor.state != State.THINKING or self.replies.out is None:
+        nobody = self.replies.out is None or self.tools.waits()  # which has limits of its own
+        if self.floor.state != State.THINKING or nobody:
             return math.inf
         return self._asked_at + self.manners.answer_within_s

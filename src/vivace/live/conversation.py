@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-from vivace.errors import PartError
 from vivace.live.agenda import Agenda
 from vivace.live.answering import Answering, Manners
 from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply, is_interim
@@ -16,6 +15,7 @@ from vivace.machines.floor import Event, State
 from vivace.machines.interrupt import Overlap
 from vivace.machines.machine import FLOOR, Announce, Item, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
+from vivace.machines.tools import ToolCalls
 from vivace.machines.window import Window
 from vivace.part import (
     Ask,
@@ -25,7 +25,6 @@ from vivace.part import (
     Played,
     Playing,
     Reset,
-    Response,
     Say,
     Signal,
     SpeechEnded,
@@ -44,14 +43,22 @@ class Conversation(Machine):
     """The machine of a `LiveModelProcessor`.
 
     window: the prompt. ledger: what was heard. zero: the clock's reading at the start of the run.
+    tools: the calls; those of which it knows nothing are the program's to answer.
     """
 
     decides = FLOOR
 
     def __init__(
-        self, window: Window, ledger: Ledger, manners: Manners | None = None, *, zero: float = 0.0
+        self,
+        window: Window,
+        ledger: Ledger,
+        manners: Manners | None = None,
+        *,
+        zero: float = 0.0,
+        tools: ToolCalls | None = None,
     ) -> None:
-        self._agent = agent = Answering(window, ledger, manners or Manners(), zero)
+        self._agent = agent = Answering(window, ledger, manners or Manners(), zero, tools)
+        self.tools: ToolCalls = agent.tools
         self._manners = agent.manners
         self._floor, self._overlap = agent.floor, agent.overlap
         self._memory, self._replies, self._news = agent.memory, agent.replies, agent.news
@@ -76,10 +83,8 @@ class Conversation(Machine):
                 out = self._text(item, now)
             case Part(role="user", body=Audio() as audio):
                 out = self._audio(audio, item.at, now)
-            case Part(body=Response()):
-                # What a tool has answered, the model has to make something of.
-                self._agent.owed = True
-                out = self._remember(item, now)
+            case _ if (tooled := self._agent.tool_use.feed(item, now)) is not None:
+                out = self._agent.tooling(tooled, now)
             case Part():
                 out = self._remember(item, now)
             case Signal():
@@ -96,24 +101,24 @@ class Conversation(Machine):
 
     def tick(self, now: float) -> list[Output]:
         state = self._floor.state
-        out: list[Output] = []
+        out = self._agent.tooling(self.tools.tick(now), now)
         event = self._floor.due(now)
         if self._agent.overlap_due() <= now:
-            out = self._agent.judged(self._overlap.tick(now), now)
+            out += self._agent.judged(self._overlap.tick(now), now)
         elif event == Event.QUIET and state == State.PAUSE:
-            out = self._turn_ended(now)
+            out += self._turn_ended(now)
         elif event is not None:
-            out = self._agent.happened(event, now)
+            out += self._agent.happened(event, now)
         elif now >= self._agent.answer_due():
-            out = self._agent.no_answer(now)
+            out += self._agent.no_answer(now)
         elif now >= self._idle_due():
-            out = self._break_silence(now)
+            out += self._break_silence(now)
         return self._settled(state, out, now)
 
     def deadline(self) -> float | None:
-        floor = self._floor.deadline()
+        timed = (self._floor.deadline(), self.tools.deadline())
         due = min(
-            math.inf if floor is None else floor,
+            *(math.inf if due is None else due for due in timed),
             self._agent.overlap_due(),
             self._agent.answer_due(),
             self._idle_due(),
@@ -137,24 +142,34 @@ class Conversation(Machine):
         return self._settled(state, out, now)
 
     def done(self) -> bool:
-        return self._floor.state == State.IDLE and not self._wanted()
+        return self._floor.state == State.IDLE and not self._wanted() and self.tools.done()
 
     def _settled(self, before: State, out: list[Output], now: float) -> list[Output]:
         """`out`, and what becomes possible now that it is as it is."""
-        if self._floor.state == State.IDLE:
-            if before != State.IDLE:
-                self._idle_since = now
-            if self._wanted():
-                self._agent.wish = None if self._agent.owed else self._agenda.next()
-                out += self._agent.happened(Event.ASKED, now)
-            elif self._finishing:
-                out += [*self._replies.stop_reading(), *self._replies.drop_back()]
-        state, turn = self._floor.state, self._floor.turn
-        for right in self._replies.verdicts():
-            out.append(self._news.tell("speculated", now, right=right, turn=turn))
-        if state != before:
-            out.append(self._news.tell("floor", now, floor=state.value, turn=turn))
-        return out
+        while True:
+            if self._floor.state == State.IDLE:
+                out += self._idle(before, now)
+            for right in self._replies.verdicts():
+                turn = self._floor.turn
+                out.append(self._news.tell("speculated", now, right=right, turn=turn))
+            state = self._floor.state
+            if state == before:
+                return out
+            before = state
+            out.append(self._news.tell("floor", now, floor=state.value, turn=self._floor.turn))
+            out += self._agent.tooling(self._agent.tool_use.floor(state, now), now)
+
+    def _idle(self, before: State, now: float) -> list[Output]:
+        """Nobody speaks: whoever waits for a reply gets it."""
+        if before != State.IDLE:
+            self._idle_since = now
+            self._agent.owed |= bool(self._memory.said)  # said while others were heard
+        if self._wanted():
+            self._agent.wish = None if self._agent.owed else self._agenda.next()
+            return self._agent.happened(Event.ASKED, now)
+        if self._finishing:
+            return [*self._replies.stop_reading(), *self._replies.drop_back()]
+        return []
 
     def _wanted(self) -> bool:
         """True if somebody waits for a reply that may begin now."""
@@ -336,7 +351,6 @@ class Conversation(Machine):
         if reason == "done" and now - self._dismissed_at <= _ANSWERED_S:
             self._memory.said = self._dismissed + self._memory.said
         self._dismissed, self._dismissed_at = [], -math.inf
-        self._agent.owed |= bool(self._memory.said)
         out = self._agent.happened(Event.REPLY_OVER, now, turn)
         if protected and self._speaking:
             out += self._agent.happened(Event.SPEECH_STARTED, now)
@@ -346,6 +360,7 @@ class Conversation(Machine):
         self._memory.forget_turn()
         self._agenda.clear()
         out = self._agent.happened(Event.RESET, now)
+        out += self._agent.tooling(self.tools.reset(now), now)
         out += [*self._replies.stop_reading(), *self._replies.drop_back()]
         self._agent.owed = False
         return out
@@ -363,11 +378,7 @@ class Conversation(Machine):
         if self._floor.replying and part.role != "system":
             self._memory.add_later(part)
             return []
-        try:
-            self._memory.add(part, now)
-        except PartError as error:  # too much is pinned: the conversation goes on without it
-            return [self._news.failed("prompt", str(error), now)]
-        return self._replies.grow()
+        return self._agent.remember(part, now)
 
     # -- when ---------------------------------------------------------------------------------
 

@@ -13,12 +13,14 @@ from vivace.live.agenda import Initiative
 from vivace.live.answering import FalseInterruption, Manners
 from vivace.live.conversation import Conversation
 from vivace.live.reply import AudioTriggerMode
-from vivace.live.reply_jobs import ReplyJobs
+from vivace.live.reply_jobs import ReplyJobs, ReplyLimits
 from vivace.machines.floor import FloorRules
 from vivace.machines.interrupt import Interrupt
+from vivace.machines.tools import ToolCalls
 from vivace.machines.window import Window
 from vivace.part import Part
 from vivace.processors.speak import Speak
+from vivace.processors.tool import Toolbox, ToolSource
 
 __all__ = ["LiveModelProcessor"]
 
@@ -45,12 +47,15 @@ class LiveModelProcessor(Processor):
         the first `Speak` on. Without either it goes out as text.
     rules: how long the floor waits before it decides.
     answer_within_s: a reply of which nothing was heard, or nothing more came, after so long has
-        failed.
+        failed. Time in which it waits for tools does not count: they have their own limits.
+    tools: functions that are run when the model calls them, see docs/tools.md. The model itself
+        must be told of them too, by its own `tools=`. Without any, the program answers all calls.
 
     Reads the user's parts: `SpeechStarted`, `SpeechEnded`, `TurnEnded` and texts, which it yields
-    on; texts that are interim are not answered. Audio, images, data and the responses of tools are
-    not yielded: they enter the prompt (audio only with END_OF_SPEECH), after the reply if one is
-    out, and a response is answered. `Say` and `Ask` from the program wait until nobody speaks;
+    on; texts that are interim are not answered. Audio, images and data are not yielded: they enter
+    the prompt (audio only with END_OF_SPEECH), after the reply if one is out. A response, of a
+    tool's or of the program's, is yielded when it enters the prompt, and is answered.
+    `Say` and `Ask` from the program wait until nobody speaks;
     `Interrupted` and `Reset` take effect at once. Yields the replies: all parts of a reply carry
     its number as `turn`, and it ends with `TurnComplete`. Overtaking everything come `Held`,
     `Resumed` and `Interrupted`. On `status` come the floor's changes, each reply's prompt and
@@ -73,6 +78,7 @@ class LiveModelProcessor(Processor):
         voice: Processor | None = None,
         rules: FloorRules | None = None,
         answer_within_s: float = 30.0,
+        tools: ToolSource = (),
     ) -> None:
         self._turn_processor = turn_processor
         self._duration_s = duration_prompt_sec
@@ -93,14 +99,18 @@ class LiveModelProcessor(Processor):
             answer_within_s=answer_within_s,
         )
         self._voice = voice or _voice_of(turn_processor)
+        self._tools = Toolbox(tools)
 
     def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         bus = current_run().bus
         window = Window(self._max_parts, self._duration_s)
-        conversation = Conversation(window, bus.ledger, self._manners, zero=bus.started_at)
-        within_s = self._manners.answer_within_s
-        # Room for a prompt as long as it may get, and a turn on top of it.
-        jobs = ReplyJobs(self._turn_processor, self._voice, within_s, self._max_parts + 1024)
+        tools = ToolCalls(self._tools.rules)
+        conversation = Conversation(
+            window, bus.ledger, self._manners, zero=bus.started_at, tools=tools
+        )
+        limits = ReplyLimits(self._manners.answer_within_s, self._max_parts + 1024)
+        model, voice = self._turn_processor, self._voice
+        jobs = ReplyJobs(model, voice, self._tools, tools.goes_on, limits)
         # The user is heard also while a long reply waits for room: far beyond what jobs may send.
         return drive(stream, conversation, jobs.do, told=jobs.told, read_ahead=256, read_on=True)
 

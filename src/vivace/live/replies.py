@@ -154,6 +154,11 @@ class Replies:
         self.out = Out(made, given, protected)
         return given
 
+    def go_on(self, made: MakeReply, turn: int) -> list[Output]:
+        """The reply that is out has a step more."""
+        protected = self.out is not None and self.out.protected
+        return [made, self._give(made, turn, protected=protected)]
+
     # -- a reply is not wanted any more -------------------------------------------------------
 
     def over(self) -> None:

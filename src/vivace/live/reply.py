@@ -35,11 +35,15 @@ class MakeReply(Job, frozen=True, eq=False):
     """Let the model read `prompt`, then each part that it is told, until it is told `PromptEnded`.
 
     ended: the prompt is complete already. said: the prompt is to be spoken as it is, by no model.
+    after: the step of the same reply before this one, if it has waited for tools. space: one is
+    needed before what is said next.
     """
 
     prompt: tuple[Part, ...]
     ended: bool = False
     said: bool = False
+    after: MakeReply | None = None
+    space: bool = False
 
 
 class PromptEnded(msgspec.Struct, frozen=True):

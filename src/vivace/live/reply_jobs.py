@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from weakref import WeakKeyDictionary
 
@@ -20,11 +20,14 @@ from vivace.flow.clock import now
 from vivace.flow.drive import Shell
 from vivace.flow.processor import Processor
 from vivace.live.reply import FirstToken, GiveReply, MakeReply, PromptEnded
+from vivace.machines.joining import spaced, words_of
 from vivace.machines.machine import Job
 from vivace.machines.playout import Reply
+from vivace.machines.tools import RunTool
 from vivace.part import Audio, Part, TurnComplete
+from vivace.processors.tool import Toolbox
 
-__all__ = ["Given", "ReplyJobs"]
+__all__ = ["Given", "ReplyJobs", "ReplyLimits"]
 
 _CLEANUP_S = 0.5  # how long a new reply waits for the one before it to be gone
 _MADE = 64  # parts that wait to be given out: a sentence or two of tokens
@@ -33,19 +36,34 @@ _KEPT_S = 120.0  # seconds of audio that may be on their way to the ear, in all 
 _KEPT = 16_384  # parts likewise
 
 
+class ReplyLimits(msgspec.Struct, frozen=True):
+    """answer_within_s: for a model to say something, or something more. prompt_parts: parts that a
+    prompt may have, and the user's turn on top of it."""
+
+    answer_within_s: float
+    prompt_parts: int
+
+
 class ReplyJobs:
     """Does the jobs of one conversation.
 
     model: makes replies. voice: speaks what the program says; None passes it on as text.
+    goes_on: tells of a reply whose model has stopped whether it only waits for tools.
     """
 
     def __init__(
-        self, model: Processor, voice: Processor | None, answer_within_s: float, most: int
+        self,
+        model: Processor,
+        voice: Processor | None,
+        tools: Toolbox,
+        goes_on: Callable[[int], bool],
+        limits: ReplyLimits,
     ) -> None:
         self._model = model
         self._voice = voice
-        self._answer_within_s = answer_within_s
-        self._most = most
+        self._tools = tools
+        self._goes_on = goes_on
+        self._limits = limits
         # Whoever wants a reply holds its job, and nobody else.
         self._replies: WeakKeyDictionary[MakeReply, _Reply] = WeakKeyDictionary()
 
@@ -58,32 +76,36 @@ class ReplyJobs:
             case PromptEnded():
                 self._of(job).end_prompt()
 
-    async def do(self, job: Job, shell: Shell) -> None:
+    async def do(self, job: Job, shell: Shell) -> object:
         """Do a job."""
         match job:
+            case RunTool(call=call):
+                return await self._tools.run(call)
             case MakeReply():
                 # One reply at a time, unless the one before it will not die: the floor moves on.
-                await shell.cleanup(_CLEANUP_S)
+                await shell.cleanup(_CLEANUP_S, MakeReply)
                 await self._of(job).make(self._voice if job.said else self._model)
             case GiveReply():
-                await self._of(job.made).give(job, shell)
+                return await self._of(job.made).give(job, shell, self._goes_on)
+        return None
 
     def _of(self, job: MakeReply) -> _Reply:
         reply = self._replies.get(job)
         if reply is None:
-            reply = self._replies[job] = _Reply(job, self._answer_within_s, self._most)
+            before = None if job.after is None else self._of(job.after)
+            reply = self._replies[job] = _Reply(job, self._limits, before)
         return reply
 
 
 class _Reply:
-    def __init__(self, job: MakeReply, answer_within_s: float, most: int) -> None:
-        self.prompt = Channel[Part](most)
+    def __init__(self, job: MakeReply, limits: ReplyLimits, before: _Reply | None) -> None:
+        self.prompt = Channel[Part](limits.prompt_parts)
         for part in job.prompt:
             self.prompt.send_nowait(part)
-        self._answer_within_s = answer_within_s
+        self._answer_within_s = limits.answer_within_s
         self._limit: asyncio.Timeout | None = None
         self._made = Channel[Part](_MADE, seconds=_MADE_S, weigh=lambda part: part.seconds)
-        self._given = Given()  # under the newest number
+        self._given: Given = before._given if before else Given()  # under the newest number
         if job.ended:
             self.prompt.close()
 
@@ -125,24 +147,33 @@ class _Reply:
 
     # -- giving -------------------------------------------------------------------------------
 
-    async def give(self, job: GiveReply, shell: Shell) -> None:
-        """Give out what was made and was not heard, and what is made from now on."""
-        again = [] if job.heard is None else self._given.rest(job.heard)
-        self._given = Given()
-        if again:
-            shell.post(FirstToken(job.turn))
-        for part in again:
-            await self._give(part.derive(turn=job.turn), shell)
-        begun = bool(again)
+    async def give(self, job: GiveReply, shell: Shell, goes_on: Callable[[int], bool]) -> str:
+        """Give out what was made and was not heard, and what is made from now on.
+
+        Returns what it said.
+        """
+        said = ""
+        if job.heard is not None:
+            again, self._given = self._given.rest(job.heard), Given()
+            for part in again:
+                said += words_of(part)
+                await self._give(part.derive(turn=job.turn), shell)
+        begun = False
         async for part in self._made:
             if not begun and (part.text or part.seconds or part.function_call):
                 begun = True
                 shell.post(FirstToken(job.turn))
             part = part.derive(turn=job.turn, role="model")
-            if part.function_call:
-                shell.post(part)  # what was called is remembered, whatever becomes of the reply
+            if part.function_call or part.function_response:
+                shell.post(part)  # it enters the conversation, whatever becomes of the reply
+                continue
+            if job.made.space and not said:
+                part = spaced(part)
+            said += words_of(part)
             await self._give(part, shell)
-        await shell.emit(Part(TurnComplete(job.turn), role="model", turn=job.turn))
+        if not goes_on(job.turn):
+            await shell.emit(Part(TurnComplete(job.turn), role="model", turn=job.turn))
+        return said
 
     async def _give(self, part: Part, shell: Shell) -> None:
         # Before it is sent: what an interruption takes out of the way was not heard either.
@@ -175,11 +206,13 @@ class Given:
 
     def rest(self, heard: Reply) -> list[Part]:
         """What of it was not heard, to the sample and to the word."""
-        # What was heard is told without the space around it.
-        letters = len(heard.text) - len(self._gone)
-        if letters > 0 and not self._gone:
-            whole = "".join(map(_words, self._parts))
+        # What was heard is told without the space around it, and what is said next begins anew.
+        letters = max(0, len(heard.text) - len(self._gone))
+        whole = "".join(map(_words, self._parts))
+        if letters and not self._gone:
             letters += len(whole) - len(whole.lstrip())
+        if heard.text:
+            letters += len(whole[letters:]) - len(whole[letters:].lstrip())
         seconds = heard.seconds - self._gone_s
         rest: list[Part] = []
         for part in self._parts:

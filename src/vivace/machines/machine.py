@@ -33,6 +33,11 @@ class Job(msgspec.Struct, frozen=True, eq=False, weakref=True):
 
     # Told apart by identity; whoever does a job may keep what it needs for it as long as it lives.
 
+    @property
+    def label(self) -> str:
+        """What its task is called."""
+        return type(self).__name__
+
 
 class JobDone(msgspec.Struct, frozen=True):
     """A job has ended well."""

@@ -205,10 +205,9 @@ class Gemini(Processor):
     def _contents(self, talk: Conversation) -> list[Any]:
         """The turns; each turn with calls is followed by one that answers them all, no other."""
         types = self._genai.types
-        called = {call.id for turn in talk.turns for call in turn.calls}
-        results = {result.id: result for turn in talk.turns for result in turn.results}
         contents: list[Any] = []
-        for turn in talk.turns:
+        for index, turn in enumerate(talk.turns):
+            called, results = talk.calls_before(index), talk.results_after(index)
             parts = [
                 self._part(part)
                 for part in spoken(turn.parts)
@@ -233,7 +232,7 @@ class Gemini(Processor):
                     thought_signature=part.metadata.get("thought_signature", _NO_SIGNATURE),
                 )
             case Response() as result:
-                # Its call has left the prompt, and a result alone is refused by the interface.
+                # Its call is further back, or has left the prompt; a result alone would be refused.
                 return types.Part(text=f"({result.name} answered: {result_text(result)})")
             case _:
                 return types.Part(text=part.text)

@@ -67,6 +67,20 @@ class Conversation(msgspec.Struct, frozen=True):
     turns: tuple[Turn, ...]
     skipped: tuple[Part, ...] = ()
 
+    def results_after(self, index: int) -> dict[str, Response]:
+        """By id, the results that come right after a turn: they can stand beside its calls.
+
+        One that comes later belongs where it came: the model has said something in between, not
+        knowing it, and it may be what there is to answer now.
+        """
+        after = self.turns[index + 1 : index + 2]
+        return {result.id: result for turn in after for result in turn.results}
+
+    def calls_before(self, index: int) -> set[str]:
+        """The ids of the calls in the turn before this one."""
+        before = self.turns[max(0, index - 1) : index]
+        return {call.id for turn in before for call in turn.calls}
+
 
 def conversation(parts: Iterable[Part], *, reads: Collection[type] = ()) -> Conversation:
     """Put the parts of a prompt in order.

@@ -178,15 +178,13 @@ class _Calls:
 
 
 def _messages(talk: Conversation) -> list[Json]:
-    results = {result.id: result for turn in talk.turns for result in turn.results}
-    called = {call.id for turn in talk.turns for call in turn.calls}
     messages: list[Json] = []
     if talk.system:
         messages.append({"role": "system", "content": talk.system})
-    for turn in talk.turns:
+    for index, turn in enumerate(talk.turns):
         if turn.role == "model":
-            messages += _model_messages(turn, results)
-        elif content := _user_content(turn, called):
+            messages += _model_messages(turn, talk.results_after(index))
+        elif content := _user_content(turn, talk.calls_before(index)):
             messages.append({"role": "user", "content": content})
     return messages
 
@@ -229,7 +227,7 @@ def _piece(part: Part, called: set[str]) -> Iterator[Json]:
             data64 = base64.b64encode(wav(audio)).decode()
             yield {"type": "input_audio", "input_audio": {"data": data64, "format": "wav"}}
         case Response() as result if result.id not in called:
-            # Its call has left the prompt, and a result alone is refused by the interface.
+            # Its call is further back, or has left the prompt; a result alone would be refused.
             yield {"type": "text", "text": f"({result.name} answered: {result_text(result)})"}
         case _:
             return

@@ -25,7 +25,7 @@ _LISTENING_S = 3.5
 # Before it two seconds may wait, and one more piece.
 _VOICE_S = 45.0
 # Of an interrupted reply: two chunks that wait in the pacer, and four on their way to the consumer.
-_IN_HAND_S = 0.12
+_IN_HAND_S = 6 * 0.2  # chunks between the pacer and a slow consumer, at their longest
 
 
 class Bounds(_Watch):

@@ -50,6 +50,7 @@ __all__ = [
 _CHUNK_S = 0.02
 # A pacer keeps its schedule after a hiccup that was no longer, so what follows leaves earlier than
 # a speaker that had nothing to play can play it.
+_AHEAD_S = 0.25  # a chunk, at its longest, and the lead with which it leaves
 _HICCUP_S = 0.1
 
 
@@ -145,26 +146,28 @@ class HeardIsPlayed(_Watch):
 
     def __init__(self, buffer_s: float = 0.0) -> None:
         self._buffer_s = buffer_s
-        self._words: defaultdict[int, list[str]] = defaultdict(list)
+        self._words: defaultdict[int, list[tuple[str, float]]] = defaultdict(list)
         self._seconds: defaultdict[int, float] = defaultdict(float)
         self._over: set[int] = set()
+        self._done: set[int] = set()
         self._newest = 0
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
             case Got(part=Part(body=Audio() as audio, role="model", turn=turn)) if turn:
-                self._words[turn].append(audio.words)
+                self._words[turn].append((audio.words, audio.seconds))
                 self._seconds[turn] += audio.seconds
             case Got(part=Part(body=str(text), role="model", turn=turn, substream="")) if turn:
-                self._words[turn].append(text)
-            case News(facts={"event": "asked", "turn": int(turn)}):
+                self._words[turn].append((text, 0.0))
+            case News(facts={"event": "asked" | "saying" | "brought_back", "turn": int(turn)}):
                 self._newest = turn
             case Told(signal=Interrupted(turn=turn, heard=heard)):
                 self._over.add(turn)
-                if heard != self._heard(turn) and heard:
+                if heard and not self._is_heard(turn, heard):
                     return f"reply {turn} is told to be heard as {heard!r}: {self._wrong(turn)}"
-            case Told(signal=PlayedOut(turn=turn)):
+            case Told(signal=PlayedOut(turn=turn, reason=reason)):
                 self._over.add(turn)
+                self._done |= {turn} if reason == "done" else set()
             case Played(turn=turn, seconds=seconds):
                 ahead = self._seconds[turn] - seconds
                 if not -1e-6 <= ahead <= self._buffer_s + _CHUNK_S + _HICCUP_S:
@@ -184,15 +187,26 @@ class HeardIsPlayed(_Watch):
                     return f"reply {part.turn} is in the prompt twice"
                 said[part.turn] = part.body
         for turn, text in said.items():
-            if text != self._heard(turn):
+            if not self._is_heard(turn, text):
                 return f"the prompt has reply {turn} as {text!r}: {self._wrong(turn)}"
         for turn in sorted(self._over):
-            if turn not in said and self._heard(turn) and turn < self._newest:
+            if turn not in said and self._least(turn) and turn < self._newest:
                 return f"the prompt lacks reply {turn}: {self._wrong(turn)}"
         return None
 
-    def _heard(self, turn: int) -> str:
-        return "".join(self._words[turn]).strip() if turn in self._words else ""
+    def _is_heard(self, turn: int, text: str) -> bool:
+        """Is it what was handed out, but perhaps for the last that was not played by then?"""
+        return self._heard(turn).startswith(text) and text.startswith(self._least(turn))
+
+    def _least(self, turn: int) -> str:
+        return self._heard(turn, 0.0 if turn in self._done else _AHEAD_S)
+
+    def _heard(self, turn: int, ahead_s: float = 0.0) -> str:
+        """The words that were handed out, without those of the last `ahead_s` seconds."""
+        pieces = list(self._words.get(turn, ()))
+        while pieces and ahead_s > 0:
+            ahead_s -= pieces.pop()[1]
+        return "".join(words for words, _ in pieces).strip()
 
     def _wrong(self, turn: int) -> str:
         return f"handed out was {self._heard(turn)!r}"
@@ -254,7 +268,7 @@ class OneReply(_Watch):
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
-            case News(facts={"event": "asked", "turn": int(turn)}):
+            case News(facts={"event": "asked" | "saying" | "brought_back", "turn": int(turn)}):
                 before, self._open = self._open, turn
                 if before is not None:
                     return f"reply {turn} was asked for while reply {before} was outstanding"
@@ -279,7 +293,7 @@ class OneReply(_Watch):
 
 class HoldsEnd(_Watch):
     """A hold silences the agent within `silent_s` of sound, and is followed by a resume or a cancel
-    (or by the end of the reply, if all of it was out) within `within_s`."""
+    within `within_s`."""
 
     name = "holds end"
     sees: tuple[type[Event], ...] = (Told, Got, Gave)
@@ -300,7 +314,7 @@ class HoldsEnd(_Watch):
                 was, self._held = self._held, None
                 if was is None or was[0] != turn:
                     return f"reply {turn} was resumed, and had not been held"
-            case Told(signal=Interrupted(turn=turn) | Reset(turn=turn) | PlayedOut(turn=turn)):
+            case Told(signal=Interrupted(turn=turn) | Reset(turn=turn)):
                 if self._held is not None and turn >= self._held[0]:
                     self._held = None
             case Got(part=Part(body=Audio() as audio, turn=turn, role="model")):
@@ -335,7 +349,7 @@ class OneEndEach(_Watch):
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
-            case News(facts={"event": "asked", "turn": int(turn)}):
+            case News(facts={"event": "asked" | "saying" | "brought_back", "turn": int(turn)}):
                 self._asked.add(turn)
             case Got(part=Part(body=TurnComplete(turn=turn))):
                 if turn not in self._asked:

@@ -76,6 +76,7 @@ __all__ = [
 _listeners: list[list[str]] = []
 _catching: list[Any] = []  # what Python knows of warnings is the process's, whoever is under way
 _ENDS_S = 60.0  # after the microphone was switched off; long beyond all that is said then
+_LONGEST_S = 0.2  # a chunk of the standard agent
 _SILENCE_S = 15.0  # answers fail within 6 s; a pause ends within 5 s; texts and tools come sooner
 
 
@@ -287,10 +288,10 @@ def _invariants(dialogue: Dialogue, sounds: Sounds, user: User) -> list[Invarian
     return [
         NothingStale(),
         SampleExact(),
-        HeardIsPlayed(dialogue.speaker.buffer_s + _silent_within(dialogue)),
+        HeardIsPlayed(dialogue.speaker.buffer_s + _LONGEST_S),
         PairsWhole(),
         OneReply(_stubborn(dialogue)),
-        HoldsEnd(_silent_within(dialogue)),
+        HoldsEnd(),
         OneEndEach(left=left),
         Bounds(),
         CountersAddUp(left=left),
@@ -299,12 +300,6 @@ def _invariants(dialogue: Dialogue, sounds: Sounds, user: User) -> list[Invarian
         AskedForSomething(),
         AnsweredInTime(sounds, words, _SILENCE_S, left=left),
     ]
-
-
-def _silent_within(dialogue: Dialogue) -> float:
-    """Sound that may still come after a hold: one chunk; for a speaker that cannot keep up, all
-    that waits for it."""
-    return 0.02 if dialogue.speaker.speed >= 1 else 0.12
 
 
 def _stubborn(dialogue: Dialogue) -> frozenset[int]:

@@ -1,0 +1,81 @@
+"""The tools of a live conversation: what is said to them, and a reply in steps.
+
+A reply is one step until the model calls a tool that it waits for: then the model stops, the tools
+answer, and the reply goes on with a step more, under the same number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from vivace.live.reply import GiveReply, MakeReply
+from vivace.machines.floor import State
+from vivace.machines.joining import ends_open
+from vivace.machines.machine import Item, JobDone, JobFailed
+from vivace.machines.tools import Enter, RunTool, ToolCalls, ToolOutput, Who
+from vivace.part import Call, Part, Response
+
+__all__ = ["ToolUse"]
+
+_SPEAKS: dict[State, Who] = {State.IDLE: "idle", State.THINKING: "agent", State.AGENT: "agent"}
+
+
+class ToolUse:
+    """Passes on to `calls` what is about tools, and knows the prompt of a reply's next step.
+
+    That prompt begins with the one before it, byte for byte: what was cached is used.
+    """
+
+    def __init__(self, calls: ToolCalls | None = None) -> None:
+        self.calls: ToolCalls = ToolCalls() if calls is None else calls
+        self._step: MakeReply | None = None
+        self._prompt: list[Part] = []
+        self._said_at = 0
+        self._open = False  # something was said, and no space came after it
+
+    def feed(self, item: Item, now: float) -> list[ToolOutput] | None:
+        """Take in an item that is about tools; None if it is not."""
+        match item:
+            case Part(body=Call(), turn=turn) if turn:
+                return self.calls.call(item, now)
+            case Part(body=Response() as response, turn=turn) if turn:  # the reply ran it itself
+                response = msgspec.structs.replace(response, id=self.calls.ours(response.id))
+                return [Enter(item.derive(body=response))]
+            case Part(body=Response()):
+                return self.calls.answered(item, now)
+            case JobDone(job=GiveReply() as job, result=said) if job.made is self._step:
+                if said:  # before and between its calls
+                    text = Part(str(said), role="model", turn=job.turn)
+                    self._prompt.insert(self._said_at, text)
+                    self._open = ends_open(text.text)
+                return self.calls.step_over(job.turn, now)
+            case JobDone(job=RunTool()) | JobFailed(job=RunTool()):
+                return self.calls.feed(item, now)
+            case _:
+                return None
+
+    def floor(self, state: State, now: float) -> list[ToolOutput]:
+        """Somebody else has the floor, or nobody."""
+        return self.calls.floor(_SPEAKS.get(state, "user"), now)
+
+    def asked(self, made: MakeReply, prompt: Iterable[Part]) -> None:
+        """A reply goes out with its first step, for which the model was given `prompt`."""
+        self._open = False
+        self._begin(made, prompt)
+
+    def entered(self, part: Part) -> None:
+        """A call or a response has entered the conversation."""
+        self._prompt.append(part)
+
+    def next_step(self) -> MakeReply:
+        """The reply goes on, with all that has come since."""
+        made = MakeReply(tuple(self._prompt), ended=True, after=self._step, space=self._open)
+        self._begin(made, made.prompt)
+        return made
+
+    def _begin(self, made: MakeReply, prompt: Iterable[Part]) -> None:
+        self._prompt = list(prompt)
+        self._said_at = len(self._prompt)
+        self._step = made

@@ -1,0 +1,596 @@
+"""Tools in a live conversation: what they bring, when it is told, and what an interruption does."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vivace.errors import StageError
+from vivace.flow.clock import now
+from vivace.flow.processor import Processor
+from vivace.flow.scope import AbandonedTask
+from vivace.live.live_model import LiveModelProcessor
+from vivace.machines.interrupt import Interrupt
+from vivace.machines.joining import words_of
+from vivace.part import (
+    Audio,
+    Call,
+    Data,
+    Interrupted,
+    Part,
+    Reset,
+    Response,
+    SpeechEnded,
+    SpeechStarted,
+    TurnComplete,
+    TurnEnded,
+)
+from vivace.processors.rate_limit import AudioRateLimiter
+from vivace.processors.tool import Toolbox, tool
+from vivace.processors.tools import Tools
+from vivace.testing.script import play
+
+pytestmark = pytest.mark.virtual(seeds=5)
+
+Seen = list[tuple[float, Part]]
+
+
+def call(name: str, id: str, **args: Any) -> Call:
+    return Call(id, name, args)
+
+
+def sound(seconds: float, words: str) -> Audio:
+    return Audio(bytes(2 * round(seconds * 16_000)), words=words)
+
+
+class Model(Processor):
+    """Yields the next of its answers each time it is asked; keeps the prompts.
+
+    An answer is a list of bodies, and of seconds to wait between them.
+    """
+
+    def __init__(self, *answers: Sequence[Any]) -> None:
+        self.answers = answers
+        self.prompts: list[list[Part]] = []
+        self.asked_at: list[float] = []
+
+    async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        prompt = [part async for part in stream]
+        self.prompts.append(prompt)
+        self.asked_at.append(round(now(), 6))
+        for value in self.answers[len(self.prompts) - 1]:
+            if isinstance(value, float):
+                await asyncio.sleep(value)
+            elif isinstance(value, Exception):
+                raise value
+            else:
+                yield Part.of(value, role="model")
+
+    def prompt(self, index: int) -> list[str]:
+        """A prompt, a word or two for each part."""
+        return [told(part) for part in self.prompts[index]]
+
+
+def told(part: Part) -> str:
+    match part.body:
+        case str(text):
+            return f"{part.role}: {text}" + ("—" if part.metadata.get("interrupted") else "")
+        case Call(id=id, name=name):
+            return f"call {name} {id}"
+        case Response(id=id, error=error):
+            return f"error of {id}" if error else f"result of {id}"
+        case body:
+            return type(body).__name__
+
+
+@tool
+async def look(seconds: float = 2.0) -> str:
+    """Takes its time."""
+    await asyncio.sleep(seconds)
+    return "sunny"
+
+
+when_idle = tool(name="order", scheduling="when_idle")(look)
+silent = tool(name="note", scheduling="silent")(look)
+interrupting = tool(name="alarm", scheduling="interrupt")(look)
+stoppable = tool(name="search", cancellable=True)(look)
+TOOLS = Toolbox([look, when_idle, silent, interrupting, stoppable])
+
+
+def turn(at: float, text: str) -> list[tuple[float, Part]]:
+    """A typed turn."""
+    return [(at, Part(text)), (at, Part(TurnEnded(at)))]
+
+
+def spoken(start: float, end: float, text: str) -> list[tuple[float, Part]]:
+    """A spoken one, long enough to interrupt."""
+    return [
+        (start, Part(SpeechStarted(start))),
+        (end, Part(text, at=start)),
+        (end, Part(SpeechEnded(end))),
+        (end, Part(TurnEnded(end))),
+    ]
+
+
+def responses(seen: Seen) -> list[tuple[float, str, str]]:
+    """What answered calls, when, and with what."""
+    found = [(at, part.function_response) for at, part in seen]
+    return [(at, it.id, it.error or it.result) for at, it in found if it is not None]
+
+
+def heard(seen: Seen) -> list[tuple[float, int, str]]:
+    """What the model said, when and in which reply."""
+    return [
+        (at, part.turn, words_of(part))
+        for at, part in seen
+        if part.role == "model" and isinstance(part.body, str | Audio) and not part.substream
+    ]
+
+
+def endings(seen: Seen) -> list[tuple[float, int, str]]:
+    found = [(at, part.body) for at, part in seen]
+    return [(at, it.turn, it.reason) for at, it in found if isinstance(it, TurnComplete)]
+
+
+def news(seen: Seen, event: str) -> list[dict[str, Any]]:
+    told = [part.body.value for _, part in seen if isinstance(part.body, Data)]
+    return [it for it in told if it["event"] == event]
+
+
+# -- blocking ------------------------------------------------------------------------------------
+
+
+async def test_a_reply_waits_for_its_tool_and_goes_on() -> None:
+    """One reply, one number, one end; the model is asked again with call and result."""
+    model = Model(["Let me see.", call("look", "a")], ["It is sunny."], ["Bye."])
+    script = [*turn(0.0, "weather?"), *turn(5.0, "thanks")]
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
+    assert heard(seen) == [
+        (0.0, 1, "Let me see."),
+        (2.0, 1, " It is sunny."),
+        (5.0, 2, "Bye."),
+    ]
+    assert responses(seen) == [(2.0, "a", "sunny")]
+    assert endings(seen) == [(2.0, 1, "done"), (5.0, 2, "done")]
+    first = ["user: weather?", "model: Let me see.", "call look a", "result of a"]
+    assert model.prompt(1) == first
+    assert model.prompt(2) == [
+        "user: weather?",
+        "call look a",
+        "result of a",
+        "model: Let me see. It is sunny.",
+        "user: thanks",
+    ]
+    assert [it["turn"] for it in news(seen, "asked")] == [1, 2]
+    assert news(seen, "goes_on") == [{"event": "goes_on", "turn": 1}]
+
+
+async def test_calls_of_one_step_run_side_by_side() -> None:
+    """The reply goes on once, when the slowest has answered; and may call again."""
+    model = Model(
+        [call("look", "a", seconds=3), call("look", "b", seconds=1)],
+        ["Still ", call("look", "c", seconds=1)],
+        ["sunny."],
+    )
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), turn(0.0, "weather?"))
+    assert responses(seen) == [(1.0, "b", "sunny"), (3.0, "a", "sunny"), (4.0, "c", "sunny")]
+    assert model.asked_at == [0.0, 3.0, 4.0]
+    assert model.prompt(2) == [
+        "user: weather?",
+        "call look a",
+        "call look b",
+        "result of b",
+        "result of a",
+        "model: Still ",
+        "call look c",
+        "result of c",
+    ]
+    assert heard(seen) == [(3.0, 1, "Still "), (4.0, 1, "sunny.")]
+
+
+async def test_waiting_for_a_tool_is_not_silence_of_the_model() -> None:
+    """A tool has a limit of its own; the model's begins anew when it is asked again."""
+    model = Model([call("look", "a", seconds=8)], [3.0, "Sunny."])
+    live = LiveModelProcessor(model, tools=TOOLS, answer_within_s=5.0)
+    seen = await play(live, turn(0.0, "weather?"))
+    assert endings(seen) == [(11.0, 1, "done")]
+
+
+async def test_a_tool_that_fails_is_told_to_the_model_and_to_whoever_watches() -> None:
+    """Errors, unknown tools and time limits are answers; the reply goes on with them."""
+
+    @tool
+    async def broken() -> None:
+        raise OSError("no wire")
+
+    quick = tool(name="quick", timeout_s=1.0)(look)
+    model = Model([call("broken", "a"), call("fly", "b"), call("quick", "c")], ["Sorry."])
+    live = LiveModelProcessor(model, tools=[broken, quick])
+    seen = await play(live, turn(0.0, "go"))
+    assert dict(it[1:] for it in responses(seen)) == {
+        "a": "OSError: no wire",
+        "b": "there is no tool named 'fly'; there are: broken, quick",
+        "c": "no result within 1 s",
+    }
+    assert heard(seen) == [(1.0, 1, "Sorry.")]
+    assert {it["tool"] for it in news(seen, "failed")} == {"broken", "fly", "quick"}
+
+
+async def test_functions_run_in_threads() -> None:
+    """A plain function does not block the conversation."""
+    model = Model([call("where", "a")], ["There."])
+
+    def where() -> str:
+        return threading.current_thread().name
+
+    seen = await play(LiveModelProcessor(model, tools=[where]), turn(0.0, "go"))
+    assert responses(seen) == [(0.0, "a", "tool where")]
+
+
+async def test_a_model_that_fails_while_a_tool_runs() -> None:
+    """The reply has failed; the tool runs on, and its result is asked about."""
+    model = Model([call("look", "a"), OSError("gone")], ["It is sunny."])
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), turn(0.0, "weather?"))
+    assert endings(seen) == [(0.0, 1, "failed"), (2.0, 2, "done")]
+    assert responses(seen) == [(2.0, "a", "sunny")]
+
+
+# -- the user speaks while a tool runs -------------------------------------------------------------
+
+
+async def test_a_started_call_survives_a_barge_in() -> None:
+    """The pizza is ordered once, and its result is heard of once, when the agent is free."""
+    model = Model(
+        ["One moment.", call("look", "a", seconds=5)],
+        ["Sure. ", 2.0, "Go on."],
+        ["By the way: sunny."],
+    )
+    script = [*turn(0.0, "weather?"), *spoken(1.0, 4.0, "and tell me a story")]
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
+    assert endings(seen) == [(2.0, 1, "interrupted"), (6.0, 2, "done"), (6.0, 3, "done")]
+    assert responses(seen) == [(6.0, "a", "sunny")]
+    assert model.prompt(1) == [
+        "user: weather?",
+        "call look a",
+        "model: One moment.—",
+        "user: and tell me a story",
+    ]
+    assert model.prompt(2) == [*model.prompt(1), "model: Sure. Go on.", "result of a"]
+
+
+async def test_a_result_that_comes_while_the_user_speaks_is_in_the_next_prompt() -> None:
+    """The reply to the user knows it; nobody is asked once more."""
+    model = Model([call("look", "a", seconds=3)], ["It is sunny, and here it is."])
+    script = [*turn(0.0, "weather?"), *spoken(1.0, 4.0, "and tell me a story")]
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
+    assert responses(seen) == [(4.0, "a", "sunny")]
+    assert endings(seen) == [(2.0, 1, "interrupted"), (4.0, 2, "done")]
+    assert model.prompt(1)[-2:] == ["result of a", "user: and tell me a story"]
+
+
+async def test_a_cancellable_call_is_stopped_by_a_barge_in() -> None:
+    """Its function is cancelled, and it answers with an error, at once."""
+    stopped = []
+
+    @tool(cancellable=True)
+    async def search() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.append(now())
+
+    model = Model([call("search", "a")], ["Fine."])
+    script = [*turn(0.0, "find it"), *spoken(1.0, 4.0, "never mind that")]
+    seen = await play(LiveModelProcessor(model, tools=[search]), script)
+    assert stopped == [2.0]
+    assert responses(seen) == [(2.0, "a", "it was cancelled, since the reply was interrupted")]
+    assert model.prompt(1) == [
+        "user: find it",
+        "call search a",
+        "error of a",
+        "user: never mind that",
+    ]
+
+
+async def test_a_cough_while_a_tool_runs_changes_nothing() -> None:
+    """The sound is dismissed, and the reply goes on when the result is there."""
+    model = Model([call("look", "a", seconds=5)], ["Sunny."])
+    script = [
+        *turn(0.0, "weather?"),
+        (1.0, Part(SpeechStarted(1.0))),
+        (1.3, Part(SpeechEnded(1.3))),
+        (1.5, Part(TurnEnded(1.3))),
+    ]
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
+    assert heard(seen) == [(5.0, 1, "Sunny.")]
+    assert endings(seen) == [(5.0, 1, "done")]
+
+
+async def test_a_tool_that_will_not_stop_does_not_delay_the_next_reply() -> None:
+    """It is named and left behind; the conversation goes on at once."""
+
+    @tool(cancellable=True)
+    async def stubborn() -> None:
+        while now() < 9.0:
+            try:
+                await asyncio.sleep(9.0 - now())
+            except asyncio.CancelledError:
+                continue
+
+    model = Model([call("stubborn", "a")], ["Fine."])
+    script = [*turn(0.0, "go"), *spoken(1.0, 2.1, "no, stop it now"), (9.5, Part.image(b""))]
+    with pytest.warns(AbandonedTask, match="tool stubborn for Conversation"):
+        seen = await play(LiveModelProcessor(model, tools=[stubborn]), script)
+    assert model.asked_at == [0.0, 2.1]
+    assert heard(seen) == [(2.1, 2, "Fine.")]
+
+
+async def test_an_interruption_by_the_program() -> None:
+    """The reply is over; the call runs on, and its result is told when nobody speaks."""
+    model = Model([call("look", "a", seconds=5)], ["It is sunny."])
+    script = [*turn(0.0, "weather?"), (1.0, Part(Interrupted(1)))]
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
+    assert endings(seen) == [(1.0, 1, "interrupted"), (5.0, 2, "done")]
+    assert responses(seen) == [(5.0, "a", "sunny")]
+
+
+async def test_a_reset() -> None:
+    """What a call brings after it enters the prompt, and nobody speaks of it unasked."""
+    model = Model([call("look", "a", seconds=5)], ["As I know: sunny."])
+    script = [*turn(0.0, "weather?"), (1.0, Part(Reset())), *turn(8.0, "well?")]
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
+    assert responses(seen) == [(5.0, "a", "sunny")]
+    assert model.asked_at == [0.0, 8.0]
+    assert model.prompt(1) == ["user: weather?", "call look a", "result of a", "user: well?"]
+
+
+# -- tools that nobody waits for -----------------------------------------------------------------
+
+
+async def test_when_idle_is_told_after_the_reply() -> None:
+    """The reply goes on while the tool runs; then the model is asked about the result."""
+    model = Model(
+        ["I order it. ", call("order", "a", seconds=1), 3.0, "Anything else?"], ["It has come."]
+    )
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), turn(0.0, "pizza!"))
+    assert heard(seen) == [
+        (0.0, 1, "I order it. "),
+        (3.0, 1, "Anything else?"),
+        (3.0, 2, "It has come."),
+    ]
+    assert responses(seen) == [(3.0, "a", "sunny")]
+    assert model.prompt(1) == [
+        "user: pizza!",
+        "call order a",
+        "model: I order it. Anything else?",
+        "result of a",
+    ]
+
+
+async def test_when_idle_waits_for_what_is_being_heard() -> None:
+    """The reply is over when its last sound was heard, and not when it was made."""
+    reply = [sound(4.0, "A long answer."), call("order", "a", seconds=1)]
+    model = Model(reply, [sound(1.0, "It has come.")])
+    agent = LiveModelProcessor(model, tools=TOOLS) + AudioRateLimiter()
+    seen = await play(agent, turn(0.0, "pizza!"))
+    assert [at for at, _, _ in responses(seen)] == [4.0]
+    assert model.asked_at == [0.0, 4.0]
+
+
+async def test_silent_is_known_when_the_model_is_asked_next() -> None:
+    """Nobody asks because of it; also at the end of the input it runs to its end."""
+    model = Model([call("note", "a"), "Noted."], ["Yes."])
+    script = [*turn(0.0, "remember"), *turn(5.0, "done?")]
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
+    assert responses(seen) == [(2.0, "a", "sunny")]
+    assert model.asked_at == [0.0, 5.0]
+    model = Model([call("note", "a"), "Noted."])
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), turn(0.0, "remember"))
+    assert responses(seen) == [(2.0, "a", "sunny")]
+    assert len(model.prompts) == 1
+
+
+async def test_interrupt_breaks_into_the_reply() -> None:
+    """The reply is cut to what was heard, and the model asked with the result."""
+    lecture = [sound(0.1, "on "), *[sound(0.1, "and on ")] * 99]
+    model = Model([call("alarm", "a"), *lecture], [sound(1.0, "Fire!")])
+    agent = LiveModelProcessor(model, tools=TOOLS) + AudioRateLimiter()
+    seen = await play(agent, turn(0.0, "tell me all"))
+    assert responses(seen) == [(2.0, "a", "sunny")]
+    assert endings(seen) == [(2.0, 1, "interrupted"), (3.0, 2, "done")]
+    assert not [it for it in heard(seen) if it[0] >= 2.0 and it[1] == 1]
+    prompt = model.prompt(1)
+    assert prompt[:2] == ["user: tell me all", "call alarm a"]
+    assert prompt[2] == "result of a"
+    assert prompt[3].startswith("model: on and on ")
+    assert prompt[3].endswith("—")
+
+
+async def test_interrupt_does_not_break_into_what_the_user_says() -> None:
+    """It is in the prompt when the user has finished."""
+    model = Model([call("alarm", "a", seconds=3), "Yes?"], ["Fire!"])
+    script = [*turn(0.0, "hi"), *spoken(1.0, 5.0, "well, let me think")]
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
+    assert responses(seen) == [(5.0, "a", "sunny")]
+    assert model.asked_at == [0.0, 5.0]
+
+
+# -- calls that the program answers --------------------------------------------------------------
+
+
+def answering(
+    live: LiveModelProcessor, said: Sequence[tuple[float, Part]], answer_s: float, times: int = 1
+) -> Callable[[], Any]:
+    """A program that answers calls of `lamp` after a while, `times` times."""
+
+    async def main() -> Seen:
+        calls: asyncio.Queue[str] = asyncio.Queue()
+
+        async def source() -> AsyncIterator[Part]:
+            for at, part in said:
+                await asyncio.sleep(at - now())
+                yield part
+            id = await calls.get()
+            await asyncio.sleep(answer_s)
+            for _ in range(times):
+                yield Part.response("lamp", "on", id=id)
+
+        seen: Seen = []
+        async with live.run(source()) as parts:
+            async for part in parts:
+                seen.append((now(), part))
+                if part.function_call and part.function_call.name == "lamp":
+                    calls.put_nowait(part.function_call.id)
+        return seen
+
+    return main
+
+
+@pytest.mark.parametrize("tools", [[], [look, {"name": "lamp"}]])
+async def test_the_program_answers_a_call(tools: Sequence[Any]) -> None:
+    """With or without tools of the agent's own; twice is once, and the model is asked about it."""
+    model = Model([call("lamp", "a"), "I do."], ["It is on."])
+    live = LiveModelProcessor(model, tools=tools)
+    seen = await answering(live, turn(0.0, "light!"), 3.0, times=2)()
+    assert responses(seen) == [(3.0, "a", "on")]
+    assert heard(seen) == [(0.0, 1, "I do."), (3.0, 2, "It is on.")]
+    assert model.prompt(1) == ["user: light!", "call lamp a", "model: I do.", "result of a"]
+
+
+# -- ids -----------------------------------------------------------------------------------------
+
+
+async def test_ids_that_repeat_are_told_apart() -> None:
+    """A server that counts from 0 in every reply: each call has its own result."""
+    model = Model(
+        [call("look", "0", seconds=1)],
+        ["Sunny."],
+        [call("look", "0", seconds=2), call("look", "")],
+        ["Still."],
+    )
+    script = [*turn(0.0, "weather?"), *turn(5.0, "and now?")]
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
+    called = [part.function_call.id for _, part in seen if part.function_call]
+    assert called == ["0", "0-1", "call-2"]
+    assert sorted(id for _, id, _ in responses(seen)) == sorted(called)
+    assert model.prompt(3)[:3] == ["user: weather?", "call look 0", "result of 0"]
+
+
+async def test_a_reply_that_runs_its_own_tools() -> None:
+    """`Tools` as the turn processor: calls and responses are remembered, and asked about once."""
+    model = Model([call("look", "0")], ["Sunny."], [call("look", "0")], ["Still."], ["Bye."])
+    script = [*turn(0.0, "weather?"), *turn(5.0, "and now?"), *turn(9.0, "bye")]
+    seen = await play(LiveModelProcessor(Tools(model, [look])), script)
+    assert [(it[1], it[2]) for it in heard(seen)] == [(1, "Sunny."), (2, "Still."), (3, "Bye.")]
+    assert model.prompt(4) == [
+        "user: weather?",
+        "call look 0",
+        "result of 0",
+        "model: Sunny.",
+        "user: and now?",
+        "call look 0-1",
+        "result of 0-1",
+        "model: Still.",
+        "user: bye",
+    ]
+
+
+# -- whatever happens ----------------------------------------------------------------------------
+
+
+class Wild(Processor):
+    """Calls, waits and speaks as its script says; from the start again when it is at its end."""
+
+    def __init__(self, script: Sequence[tuple[str, float]]) -> None:
+        self.script = script
+        self.prompts: list[list[Part]] = []
+
+    async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        self.prompts.append([part async for part in stream])
+        # Not for ever: a model that calls because of each result never comes to an end.
+        if len(self.prompts) > len(self.script):
+            yield Part("Enough.", role="model")
+            return
+        for name, seconds in self.script[len(self.prompts) - 1 :][:2]:
+            if name == "say":
+                await asyncio.sleep(seconds)
+                yield Part("word ", role="model")
+            else:
+                yield Part.call(name, {"seconds": seconds}, id="x")
+
+
+WILD = st.tuples(
+    st.sampled_from(["say", *TOOLS.rules, "unknown"]), st.sampled_from([0.0, 0.5, 1.0, 4.0])
+)
+USER = st.tuples(
+    st.sampled_from(["turn", "cough", "barge in", "interrupt", "reset"]),
+    st.sampled_from([0.25, 1.0, 3.0]),
+)
+
+
+def user(events: Sequence[tuple[str, float]]) -> list[tuple[float, Part]]:
+    script, at = turn(0.0, "hello there"), 0.0
+    for kind, later in events:
+        at += later
+        match kind:
+            case "turn":
+                script += turn(at, "and then")
+            case "cough":
+                script += [(at, Part(SpeechStarted(at))), (at + 0.2, Part(SpeechEnded(at + 0.2)))]
+                at += 0.2
+            case "barge in":
+                script += spoken(at, at + 2.0, "no, listen to me")
+                at += 2.0
+            case "interrupt":
+                script.append((at, Part(Interrupted(len(script)))))
+            case "reset":
+                script.append((at, Part(Reset())))
+    return script
+
+
+def check_pairs(prompt: Sequence[Part]) -> None:
+    """No response without its call before it, none twice."""
+    called: set[str] = set()
+    answered: Counter[str] = Counter()
+    for part in prompt:
+        if part.function_call:
+            called.add(part.function_call.id)
+        if part.function_response:
+            assert part.function_response.id in called
+            answered[part.function_response.id] += 1
+    assert all(count == 1 for count in answered.values())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(WILD, min_size=1, max_size=8), st.lists(USER, max_size=5))
+async def test_each_result_enters_once_whatever_happens(
+    model: Sequence[tuple[str, float]], events: Sequence[tuple[str, float]]
+) -> None:
+    """Every call in the stream has one response; in every prompt, pairs are whole."""
+    wild = Wild(model)
+    live = LiveModelProcessor(wild, tools=TOOLS, interrupt=Interrupt.unless_backchannel(long_s=0.7))
+    seen = await play(live, user(events))
+    called = [part.function_call.id for _, part in seen if part.function_call]
+    assert len(set(called)) == len(called)
+    assert sorted(id for _, id, _ in responses(seen)) == sorted(called)
+    for prompt in wild.prompts:
+        check_pairs(prompt)
+    ended = [number for _, number, _ in endings(seen)]
+    assert len(set(ended)) == len(ended)
+    started = [it["turn"] for it in news(seen, "asked")]
+    assert sorted(ended) == started
+
+
+def test_tools_are_checked_when_the_agent_is_built() -> None:
+    """Not when the model calls them."""
+    with pytest.raises(
+        StageError, match="scheduling='later': expected one of: blocking, when_idle"
+    ):
+        tool(scheduling="later")  # type: ignore[call-overload]
+    declared: Mapping[str, Any] = TOOLS.declarations[0]
+    assert LiveModelProcessor(Model(), tools=[declared]).name == "live_model_processor"
