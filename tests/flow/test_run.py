@@ -15,7 +15,18 @@ from vivace.flow.run import Run, current_run
 from vivace.flow.scope import AbandonedTask
 from vivace.flow.stream import Stream
 from vivace.machines.machine import Machine
-from vivace.part import Interrupted, Part, Playing, Reset, TurnComplete
+from vivace.part import (
+    Audio,
+    Held,
+    Interrupted,
+    Part,
+    Played,
+    Playing,
+    Reset,
+    Resumed,
+    Signal,
+    TurnComplete,
+)
 from vivace.testing import Leaked, VirtualLoop, run_virtual
 
 pytestmark = pytest.mark.virtual
@@ -1107,3 +1118,91 @@ async def test_an_interruption_overtakes_what_waits_at_the_output() -> None:
         "new",
         "Playing",
     ]
+
+
+# -- what is held -----------------------------------------------------------------------------
+
+
+def reply_of(count: int) -> list[Part]:
+    """A reply of so many chunks, all there at once, and what says that it is complete."""
+    chunks = [Part.audio(bytes(640), words=f"{n} ", role="model", turn=1) for n in range(count)]
+    return [*chunks, Part(TurnComplete(1), role="model", turn=1)]
+
+
+def held_by(count: int, *later: tuple[float, Signal]) -> Processor:
+    """Yields a reply; meanwhile, at their times, the signals are announced."""
+
+    @processor
+    async def stage(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        loop, bus = asyncio.get_running_loop(), current_run().bus
+        for at, signal in later:
+            loop.call_later(at, bus.announce, signal)
+        for part in reply_of(count):
+            yield part
+        await asyncio.sleep(10.0)
+        yield Part("the end")
+
+    return stage
+
+
+async def taken(agent: Processor, every_s: float = 0.0) -> list[tuple[float, object]]:
+    """What a consumer gets who takes one part every so many seconds, and when."""
+    seen: list[tuple[float, object]] = []
+    async with agent.run([]) as parts:
+        async for part in parts:
+            if isinstance(part.body, Playing | Played):
+                continue
+            what = part.body.words if isinstance(part.body, Audio) else part.body
+            seen.append((asyncio.get_running_loop().time(), what))
+            await asyncio.sleep(every_s)
+    return seen
+
+
+async def test_what_is_held_is_kept_back_from_a_slow_consumer() -> None:
+    """Sound that had left the pacer already comes when the reply goes on, in its order."""
+    seen = await taken(held_by(4, (0.75, Held(1)), (5.25, Resumed(1))), every_s=0.5)
+    assert seen[:4] == [(0.0, "0 "), (0.5, "1 "), (1.0, Held(1)), (5.25, Resumed(1))]
+    assert [what for _, what in seen[4:7]] == ["2 ", "3 ", TurnComplete(1)]
+    assert seen[-1][1] == "the end"
+
+
+async def test_what_was_held_and_is_void_never_comes() -> None:
+    """An interruption takes it out of where it is kept."""
+    seen = await taken(held_by(4, (0.75, Held(1)), (5.25, Interrupted(1))), every_s=0.5)
+    heard = [what for _, what in seen]
+    assert heard[:4] == ["0 ", "1 ", Held(1), Interrupted(1)]
+    assert "2 " not in heard
+
+
+async def test_of_a_held_reply_only_so_much_is_kept() -> None:
+    """Nothing more is taken from the stages until it goes on."""
+    made = 0
+
+    @processor
+    async def stage(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        nonlocal made
+        bus = current_run().bus
+        bus.announce(Held(1))
+        asyncio.get_running_loop().call_later(1.0, bus.announce, Resumed(1))
+        for part in reply_of(1000):
+            made += 1
+            yield part
+
+    async with stage.run([]) as parts:
+        assert (await anext(parts)).body == Held(1)
+        assert (await anext(parts)).body == Resumed(1)
+        assert made == 65
+        assert len([part async for part in parts if isinstance(part.body, Audio)]) == 1000
+
+
+async def test_a_run_that_ends_keeps_nothing() -> None:
+    """If the stages end while a reply is held, what was kept of it comes all the same."""
+
+    @processor
+    async def stage(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        current_run().bus.announce(Held(1))
+        for part in reply_of(2):
+            yield part
+
+    seen = [what for _, what in await taken(stage)]
+    assert seen[:4] == [Held(1), "0 ", "1 ", TurnComplete(1)]
