@@ -15,6 +15,7 @@ import msgspec
 from vivace.machines.demotion import resized
 from vivace.machines.machine import Cancel, Job, Output
 from vivace.machines.measure import Counter, Limits
+from vivace.machines.pending import Prompts
 from vivace.machines.policy import Load, MaxAge, Policy
 from vivace.machines.prompt_records import Change, ChangeKind, Tally
 from vivace.machines.retention import SUMMARY_SHARE, Rank, Unit
@@ -51,7 +52,7 @@ class Compaction:
     compress: what leaves is summarised. summary_within_s: by a job that may take so long; 0 for
     none. duration_s: parts older than that leave, whatever the policies say.
     look_at: when `settle` has to be called next if no limit is exceeded and there is no policy
-    besides. same_tokens: with how many tokens of the prompt handed out last the present one begins.
+    besides.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Compaction:
         limits: Limits,
         policies: Sequence[Policy],
         tally: Tally,
+        prompts: Prompts,
         *,
         count: Counter,
         media_s: float,
@@ -74,6 +76,7 @@ class Compaction:
         self._duration_s = duration_s
         self.look_at = -math.inf
         self._tally = tally
+        self._prompts = prompts
         self._count = count
         self._media_s = media_s
         self._compress = compress
@@ -81,7 +84,6 @@ class Compaction:
         self._job: Summarize | None = None
         self._spoilt = False  # what the job is about has changed
         self._retry_at = 0
-        self.same_tokens = 0
         share = limits.share(SUMMARY_SHARE)
         self._budget = Limits(1, share.bytes, min(share.tokens, _SUMMARY_TOKENS))
         if not compress:
@@ -207,7 +209,7 @@ class Compaction:
 
     def rebuild(self) -> None:
         """Make the list anew, and remember how much of it is as before."""
-        self.same_tokens = min(self.same_tokens, self._tail.rebuild())
+        self._prompts.same = min(self._prompts.same, self._tail.rebuild())
         self._tally.compactions += 1
 
     def replace_reply(self, indexes: Sequence[int], text: str) -> None:
@@ -226,7 +228,7 @@ class Compaction:
             tail.replace(indexes[0], resized(unit, (cut,), self._count))
         if self._job is not None and units[0].seq <= self._job.last:
             self._spoilt = True
-        self.same_tokens = min(self.same_tokens, tail.rebuild())
+        self._prompts.same = min(self._prompts.same, tail.rebuild())
 
     # -- summaries ----------------------------------------------------------------------------
 

@@ -21,12 +21,17 @@ class Settled(msgspec.Struct, frozen=True):
     """What has become of a group of parallel calls.
 
     parts: the calls that were answered, then their responses, each as they came; may be empty.
-    pinned: one of them was to be. unanswered: calls that nobody answered.
+    pinned: one of them was to be. unanswered: calls that nobody answered. restored: the call was
+    not known, and is one without arguments.
     """
 
     parts: tuple[Part, ...]
     pinned: bool
     unanswered: int = 0
+    restored: bool = False
+
+
+_REMEMBERED = 256  # answers, so that a second one to the same call is known to be one
 
 
 class Group(msgspec.Struct, eq=False):
@@ -52,6 +57,7 @@ class Exchanges:
         self._wait_s = wait_s
         self.groups: deque[Group] = deque()  # oldest first
         self._of: dict[str, Group] = {}  # by the id of a call that waits
+        self._answered: dict[str, None] = {}  # ids, the newest last
 
     def __len__(self) -> int:
         return len(self._of)
@@ -70,6 +76,7 @@ class Exchanges:
         ):
             group = Group(part.turn, seq, now, {}, {})
             self.groups.append(group)
+        self._answered.pop(body.id, None)  # ids of some models begin anew with each turn
         group.calls[body.id] = part
         group.last_seq = seq
         group.pinned |= pinned
@@ -79,17 +86,30 @@ class Exchanges:
     def response(
         self, part: Part, body: Response, *, pinned: bool
     ) -> Settled | Literal[False] | None:
-        """A response has come: the block, if it completes one; None if others are still waited
-        for; False if no call waits for it."""
+        """A response has come: the block, if it completes one; None if others are still waited for.
+
+        If its call is not known (any more), that is restored, as far as the response tells it.
+        False for one that was answered already.
+        """
         group = self._of.pop(body.id, None)
         if group is None:
-            return False
+            if body.id in self._answered:
+                return False
+            self._note_answered(body.id)
+            call = Part.call(body.name, id=body.id, turn=part.turn, metadata={"restored": True})
+            return Settled((call, part), pinned, restored=True)
+        self._note_answered(body.id)
         group.responses[body.id] = part
         group.pinned |= pinned
         if len(group.responses) < len(group.calls):
             return None
         self.groups.remove(group)
         return _settled(group)
+
+    def _note_answered(self, id: str) -> None:
+        self._answered[id] = None
+        if len(self._answered) > _REMEMBERED:
+            del self._answered[next(iter(self._answered))]
 
     def overdue(self, now: float) -> Settled | None:
         """Give up the oldest group if it waits too long, or if too many calls wait."""

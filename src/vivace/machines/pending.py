@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vivace.errors import PromptChanged
+from vivace.errors import FlowError, PromptChanged
 from vivace.machines.measure import Limits
+from vivace.machines.prompt_records import Tally
+from vivace.machines.retention import Unit
+from vivace.machines.tail import Tail
 from vivace.part import Part
 
-__all__ = ["Pending"]
+__all__ = ["Pending", "Prompts"]
 
 
 class Pending:
@@ -97,3 +100,62 @@ class Pending:
     def _tell(self) -> None:
         if self.changed is not None:
             self.changed()
+
+
+class Prompts:
+    """The prompts that are handed out, one at a time, and how much each has of the one before.
+
+    same: with how many tokens of the last one the present prompt begins; whoever changes its
+    beginning lowers it.
+    """
+
+    def __init__(self, tail: Tail, limits: Limits, tally: Tally) -> None:
+        self.pending: Pending | None = None
+        self.handed = 0  # tokens of the last one
+        self.same = 0
+        self._tail = tail
+        self._limits = limits
+        self._tally = tally
+        self._generation = 0  # of the list that the pending prompt knows
+
+    def check_none(self) -> None:
+        """Raise FlowError if one is being read."""
+        if self.pending is not None:
+            raise FlowError("the pending prompt is being read already; finalize_pending() first")
+
+    def begin(self) -> Pending:
+        """Hand out the prompt as it stands, to grow."""
+        self._generation = self._tail.generation
+        self.pending = Pending(self._tail.log, self._tail.size, self._limits)
+        return self.pending
+
+    def changed(self, unit: Unit | None = None) -> None:
+        """The prompt has changed, by `unit` at its end if that is given: tell the reader."""
+        pending, tail = self.pending, self._tail
+        if pending is None:
+            return
+        grown = pending.begun or tail.generation == self._generation
+        if tail.generation != self._generation:
+            self._generation = tail.generation
+            pending.replace(tail.log, tail.size)
+        if unit is not None and grown:
+            pending.grow(unit.parts, unit.bytes, unit.tokens)
+        if pending.failed:
+            self.pending = None
+
+    def void(self, why: str) -> None:
+        """What a reader may have read was not so."""
+        if self.pending is not None and self.pending.begun:
+            self.pending.fail(why)
+
+    def finalize(self) -> None:
+        """The prompt is complete. Does nothing if there is none."""
+        pending, self.pending = self.pending, None
+        if pending is None:
+            return
+        pending.finalize()
+        tokens = pending.size.tokens
+        self._tally.prompts += 1
+        self._tally.prompt_tokens += tokens
+        self._tally.reused_tokens += min(self.handed, self.same)
+        self.handed = self.same = tokens

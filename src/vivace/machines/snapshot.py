@@ -11,12 +11,13 @@ import msgspec
 
 from vivace.errors import PartError
 from vivace.machines.exchanges import Group
+from vivace.machines.measure import Limits
 from vivace.machines.prompt_records import Tally
-from vivace.machines.retention import Unit
+from vivace.machines.retention import Rank, Unit
 from vivace.machines.summary import Summary
 from vivace.part import Part
 
-__all__ = ["Snapshot", "decode", "encode", "moved"]
+__all__ = ["Snapshot", "check_room", "decode", "encode", "moved"]
 
 _VERSION = 1
 
@@ -43,6 +44,18 @@ class Snapshot(msgspec.Struct, frozen=True):
 def moved(unit: Unit, by: float) -> Unit:
     """`unit` as if it had been added `by` seconds later."""
     return msgspec.structs.replace(unit, added_at=unit.added_at + by)
+
+
+def check_room(snapshot: Snapshot, budget: Limits) -> None:
+    """Raise PartError if its pins are more than `budget`."""
+    held = [unit for unit in snapshot.all_units() if unit.rank == Rank.PINNED]
+    short = budget.exceeded(
+        sum(len(unit.parts) for unit in held),
+        sum(unit.bytes for unit in held),
+        sum(unit.tokens for unit in held),
+    )
+    if short:
+        raise PartError(f"the pins of this snapshot exceed half of max_{short}; raise it")
 
 
 def encode(snapshot: Snapshot) -> bytes:

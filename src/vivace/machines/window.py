@@ -10,20 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from vivace.errors import FlowError, PartError
+from vivace.errors import PartError
 from vivace.machines import measure
+from vivace.machines.admission import check_limits, is_said, judge, mended, rank_of
 from vivace.machines.compaction import Compaction, Summarize
 from vivace.machines.exchanges import Exchanges, Settled
 from vivace.machines.heard import heard_of
 from vivace.machines.machine import Item, JobDone, JobFailed, Machine, Output
 from vivace.machines.measure import Counter, Limits, checked, count_bytes
-from vivace.machines.pending import Pending
+from vivace.machines.pending import Pending, Prompts
 from vivace.machines.policy import Policy
 from vivace.machines.prompt_records import Change, PromptStatistics, Tally
 from vivace.machines.retention import Important, Keywords, Rank, Unit, is_marked
-from vivace.machines.snapshot import Snapshot, moved
+from vivace.machines.snapshot import Snapshot, check_room, moved
+from vivace.machines.stash import Stash
 from vivace.machines.tail import Tail
-from vivace.part import Audio, Call, Interrupted, Part, Response, Signal, is_side_lane
+from vivace.part import Call, Interrupted, Part, Response, Signal, is_side_lane
 
 __all__ = ["MAX_BYTES", "MAX_TOKENS", "Summarize", "Window"]
 
@@ -64,45 +66,43 @@ class Window(Machine):
         summary_within_s: float = 20.0,
         count_tokens: Counter = measure.count_tokens,
     ) -> None:
-        _check(max_parts, max_bytes, max_tokens)
         self._limits = Limits(max_parts, max_bytes, max_tokens)
+        check_limits(self._limits)
         self._headroom = self._limits.less(self._limits.share(_HEADROOM))
         self._duration_s = duration_s
         self._important = tuple(important)
         self._count = count_tokens
         self._policies = [] if policy is None else [policy]
-        self._estimates = count_tokens is measure.count_tokens
-        # Nothing but limits and age to look at for each part.
-        self._plain = policy is None and not summarize
+        # Nothing but estimates, limits and age to look at for each part.
+        estimated = count_tokens is measure.count_tokens
+        self._plain = estimated and policy is None and not summarize
         self._media_s = media_s
         self._compress = compress
         self._summarize = summarize
         self._summary_within_s = summary_within_s
-        self._pending: Pending | None = None
         self._now = -math.inf
         self._start(Tally(), [])
 
     def _start(self, tally: Tally, stash: list[tuple[Part, bool]]) -> None:
         self._tally = tally
-        self._stash = stash
-        self._stash_bytes = sum(count_bytes(part) for part, _ in stash)
-        self._tail = Tail(self._limits, self._count, self._is_important)
+        self._stash = Stash(self._limits, stash)
+        self._tail = Tail(self._limits, self._count, judge(self._important, tally))
         self._asked = False  # the newest unit is the user's own
         self._exchanges = Exchanges(self._limits.parts // 4, self._duration_s)
         self._waiting = self._exchanges.groups  # calls; empty most of the time
+        self._prompts = Prompts(self._tail, self._limits, tally)
         self._compaction = Compaction(
             self._tail,
             self._limits,
             self._policies,
-            self._tally,
+            tally,
+            self._prompts,
             count=self._count,
             media_s=self._media_s if self._compress else math.inf,
             compress=self._compress,
             summary_within_s=self._summary_within_s if self._summarize else 0.0,
             duration_s=self._duration_s,
         )
-        self._generation = 0  # of the list that the pending prompt knows
-        self._handed = 0  # tokens of the prompt that was handed out last
 
     # -- the four entrances -------------------------------------------------------------------
 
@@ -138,43 +138,40 @@ class Window(Machine):
         if now > self._now:
             self._now = now
         body = part.body
+        role = part.role
         if (
-            self._plain
-            and type(body) is str
-            and not (pinned or part.metadata or part.substream or self._waiting)
-            and (part.role == "user" or part.role == "model")
+            not self._plain
+            or type(body) is not str
+            or (pinned or part.metadata or part.substream or self._waiting)
+            or (role != "user" and role != "model")
         ):
-            return self._add_text(part, body, self._now)
-        return self._add_any(part, pinned=pinned)
-
-    def _add_text(self, part: Part, body: str, now: float) -> list[Output]:
-        """What `_add_any` does for plain text, spelled out: this is what a conversation costs."""
-        tail, tally = self._tail, self._tally
+            return self._add_any(part, pinned=pinned)
+        # What `_add_any` does for plain text, spelled out: this is what a conversation costs.
+        tail, tally, now = self._tail, self._tally, self._now
         seq = tally.seq = tally.seq + 1
         size = len(body) if body.isascii() else count_bytes(part)
-        tokens = (len(body) + 3) // 4 if self._estimates else checked(self._count, part)
-        asks = part.role == "user"
+        asks = role == "user"
         starts = asks and not self._asked
         self._asked = asks
-        unit = Unit((part,), seq, now, tokens, size, 0, asks, starts)
+        unit = Unit((part,), seq, now, (len(body) + 3) // 4, size, 0, asks, starts)
         if tail.push(unit) or now > self._compaction.look_at:
             return self._settle(unit)
         tail.log.append(part)
-        if self._pending is not None:
-            self._tell(unit)
+        if self._prompts.pending is not None:
+            self._prompts.changed(unit)
         return []
 
     def _add_any(self, part: Part, *, pinned: bool) -> list[Output]:
         self._give_up_calls()
         if not (part.role and isinstance(part.metadata, dict)):
-            part = self._repaired(part)
+            part = mended(part, self._tally)
         body = part.body
         if isinstance(body, Call | Response | Signal):
             return self._add_apart(part, body, pinned=pinned)
         if part.substream and is_side_lane(part.substream):
             return self._refuse("side_lane", part)
         tokens, size = checked(self._count, part), count_bytes(part)
-        rank = self._rank(part, size, tokens, pinned)
+        rank = rank_of(part, self._tail.pins, size, tokens, self._tally, pinned=pinned)
         seq = self._tally.seq = self._tally.seq + 1
         if part.role == "system":
             return self._lead(Unit((part,), seq, self._now, tokens, size, rank))
@@ -187,11 +184,7 @@ class Window(Machine):
 
         Raises FlowError once as much is stashed as a prompt can hold.
         """
-        size = self._stash_bytes + count_bytes(part)
-        if len(self._stash) >= self._limits.parts or size > self._limits.bytes:
-            raise FlowError(f"{len(self._stash)} parts are stashed; call apply_stash between turns")
-        self._stash.append((part, pinned))
-        self._stash_bytes = size
+        self._stash.put(part, pinned=pinned)
 
     def apply_stash(self, now: float) -> list[Output]:
         """Add what was stashed, in order, as if it came now.
@@ -199,9 +192,8 @@ class Window(Machine):
         What was to be pinned and has no room among the pins stays as an important part does, and
         one of the system's is refused; both are counted.
         """
-        stashed, self._stash, self._stash_bytes = self._stash, [], 0
         out: list[Output] = []
-        for part, pinned in stashed:
+        for part, pinned in self._stash.take():
             try:
                 out += self.add(part, now, pinned=pinned)
             except PartError:
@@ -224,16 +216,15 @@ class Window(Machine):
         Raises PartError if it is neither said nor can be told how much was heard.
         """
         units = self._tail.units
-        found = [index for index, unit in enumerate(units) if _is_said(unit, turn)]
+        found = [index for index, unit in enumerate(units) if is_said(unit, turn)]
         if not found:
             return False
         cut = [units[index] for index in found]
         text = heard_of([unit.parts[0] for unit in cut], played_s) if heard is None else heard
         self._time(now)
         self._compaction.replace_reply(found, text)
-        if self._pending is not None and self._pending.begun:
-            self._pending.fail(f"reply {turn} in it was interrupted; take pending() anew")
-        self._tell(None)
+        self._prompts.void(f"reply {turn} in it was interrupted; take pending() anew")
+        self._prompts.changed()
         return True
 
     # -- the growing prompt -------------------------------------------------------------------
@@ -243,28 +234,17 @@ class Window(Machine):
 
         Raises FlowError if the one before was not finalized.
         """
-        if self._pending is not None:
-            raise FlowError("the pending prompt is being read already; finalize_pending() first")
+        self._prompts.check_none()
         self._time(now)
         self._give_up_calls()
         tail = self._tail
         crowded = self._headroom.exceeded(tail.parts, tail.bytes, tail.tokens)
         out = self._compaction.settle(None, self._now, "headroom" if crowded else "")
-        self._pending = Pending(tail.log, tail.size, self._limits)
-        self._generation = tail.generation
-        return self._pending, out
+        return self._prompts.begin(), out
 
     def finalize(self) -> None:
         """The pending prompt is complete. Does nothing if there is none."""
-        pending, self._pending = self._pending, None
-        if pending is None:
-            return
-        pending.finalize()
-        tally, tokens = self._tally, pending.size.tokens
-        tally.prompts += 1
-        tally.prompt_tokens += tokens
-        tally.reused_tokens += min(self._handed, self._compaction.same_tokens)
-        self._handed = self._compaction.same_tokens = tokens
+        self._prompts.finalize()
 
     def parts(self) -> list[Part]:
         """The prompt as it stands."""
@@ -289,7 +269,7 @@ class Window(Machine):
             pins=sum(len(unit.parts) for unit in (*tail.system, *tail.pins.units)),
             pinned=tail.pins.held.parts,
             turns=tail.turns,
-            stashed=len(self._stash),
+            stashed=len(self._stash.entries),
             open_calls=len(self._exchanges),
             orphans=tail.orphans(),
             **tally.frozen(),
@@ -304,9 +284,9 @@ class Window(Machine):
             summary=tail.summary,
             units=[moved(unit, -self._now) for unit in tail.units],
             groups=self._exchanges.dump(-self._now),
-            stash=list(self._stash),
-            handed=self._handed,
-            same=self._compaction.same_tokens,
+            stash=list(self._stash.entries),
+            handed=self._prompts.handed,
+            same=self._prompts.same,
             tally=self._tally,
         )
 
@@ -315,17 +295,9 @@ class Window(Machine):
 
         Raises FlowError while a pending prompt is not finalized, PartError if pins have no room.
         """
-        if self._pending is not None:
-            raise FlowError("a prompt is being read; finalize_pending() before restoring another")
+        self._prompts.check_none()
+        check_room(snapshot, self._tail.pins.budget)
         now = now if math.isfinite(now) else 0.0
-        held = [unit for unit in snapshot.all_units() if unit.rank == Rank.PINNED]
-        short = self._tail.pins.budget.exceeded(
-            sum(len(unit.parts) for unit in held),
-            sum(unit.bytes for unit in held),
-            sum(unit.tokens for unit in held),
-        )
-        if short:
-            raise PartError(f"the pins of this snapshot exceed half of max_{short}; raise it")
         out = self._compaction.cancel()
         self._start(snapshot.tally.copy(), list(snapshot.stash))
         self._now = now
@@ -336,7 +308,8 @@ class Window(Machine):
             snapshot.summary,
             [moved(unit, now) for unit in snapshot.units],
         )
-        self._handed, self._compaction.same_tokens = snapshot.handed, snapshot.same
+        self._prompts.handed, self._prompts.same = snapshot.handed, snapshot.same
+        self._asked = bool(snapshot.units) and snapshot.units[-1].asks
         return out + self._compaction.settle(None, now)
 
     # -- inside -------------------------------------------------------------------------------
@@ -345,48 +318,6 @@ class Window(Machine):
         if now > self._now:
             self._now = now
         return self._now
-
-    def _repaired(self, part: Part) -> Part:
-        """A part as it should have been made."""
-        if not part.role:
-            self._tally.repair("no_role")
-            part = part.derive(role="user")
-        if not isinstance(part.metadata, dict):
-            try:
-                metadata = dict(part.metadata)
-            except (TypeError, ValueError):
-                self._tally.repair("metadata")
-                metadata = {}
-            part = part.derive(metadata=metadata)
-        return part
-
-    def _rank(self, part: Part, size: int, tokens: int, pinned: bool) -> int:
-        """How long a part stays. Raises PartError for pins that there is no room for."""
-        must = pinned or part.role == "system"
-        if must or (part.metadata and is_marked(part.metadata)):
-            pins = self._tail.pins
-            short = pins.room(1, size, tokens)
-            if not short:
-                return Rank.PINNED
-            if must:
-                raise PartError(
-                    f"{pins.held.parts} parts are pinned already, and one of {tokens} tokens and "
-                    f"{size} bytes more exceeds the pins' half of max_{short}; raise max_{short}, "
-                    "or pin less"
-                )
-            self._tally.unpinned += 1
-            return Rank.IMPORTANT
-        return Rank.NORMAL
-
-    def _is_important(self, part: Part) -> bool:
-        for important in self._important:
-            try:
-                if important(part):
-                    return True
-            except Exception:
-                # In the middle of a compaction, which cannot be left half done.
-                self._tally.repair("predicate")
-        return False
 
     def _add_apart(
         self, part: Part, body: Call | Response | Signal, *, pinned: bool
@@ -406,8 +337,12 @@ class Window(Machine):
             return []
         settled = self._exchanges.response(part, body, pinned=pinned)
         if settled is False:
-            return self._refuse("no_call", part, added=0)
-        return self._enter_block(settled) if settled else []
+            return self._refuse("duplicate_response", part, added=0)
+        if settled is None:
+            return []
+        if settled.restored:
+            tally.repair("no_call")
+        return self._enter_block(settled)
 
     def _enter_block(self, settled: Settled) -> list[Output]:
         """Calls enter with their responses."""
@@ -441,8 +376,7 @@ class Window(Machine):
 
     def _settle(self, unit: Unit) -> list[Output]:
         out = self._compaction.settle(unit, self._now)
-        if self._pending is not None:
-            self._tell(unit)
+        self._prompts.changed(unit)
         return out
 
     def _lead(self, unit: Unit) -> list[Output]:
@@ -454,49 +388,16 @@ class Window(Machine):
             out = self._compaction.settle(None, self._now)
         else:
             tail.log.append(unit.parts[0])
-        self._tell(unit)
+        self._prompts.changed(unit)
         return out
 
     def _summarised(self, job: Summarize, text: str, why: str, now: float) -> list[Output]:
         out = self._compaction.summarised(job, text, why, self._time(now))
-        self._tell(None)
+        self._prompts.changed()
         return out
-
-    def _tell(self, unit: Unit | None) -> None:
-        """Let the reader of the pending prompt have what has come."""
-        pending, tail = self._pending, self._tail
-        if pending is None:
-            return
-        grown = pending.begun or tail.generation == self._generation
-        if tail.generation != self._generation:
-            self._generation = tail.generation
-            pending.replace(tail.log, tail.size)
-        if unit is not None and grown:
-            pending.grow(unit.parts, unit.bytes, unit.tokens)
-        if pending.failed:
-            self._pending = None
 
     def _refuse(self, reason: str, *parts: Part, added: int = 1) -> list[Output]:
         self._tally.seq += added
         tokens = sum(checked(self._count, part) for part in parts)
         self._tally.note(Change(self._now, "refused", reason, len(parts), tokens, 0))
         return []
-
-
-def _is_said(unit: Unit, turn: int) -> bool:
-    """True for a text or sound of reply `turn`."""
-    part = unit.parts[0]
-    said = part.turn == turn and part.role == "model" and isinstance(part.body, str | Audio)
-    return said and turn > 0
-
-
-def _check(max_parts: int, max_bytes: int, max_tokens: int) -> None:
-    for name, number, least in (
-        ("parts", max_parts, 4),
-        ("bytes", max_bytes, 64),
-        ("tokens", max_tokens, 16),
-    ):
-        if number < least:
-            raise PartError(
-                f"a prompt of {number} {name} holds no conversation; use {least} or more"
-            )
