@@ -118,7 +118,9 @@ class RollingPrompt:
 
         Raises PartError if it can be told neither way.
         """
-        return self._window.cut_reply(turn, now(), heard=heard, played_s=played_s)
+        out = self._window.cut_reply(turn, now(), heard=heard, played_s=played_s)
+        self._act(out or [])
+        return out is not None
 
     # -- prompts ------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from vivace.part import Part
 __all__ = ["Compaction", "Summarize"]
 
 _SUMMARY_TOKENS = 1024  # however large the prompt is: some fifty lines
+_LEAST_TOKENS = 32  # some short lines
 _RETRY_PARTS = 8  # after a policy was asked in vain
 _ASKED = (
     "Summarise the conversation that the user quotes, in at most {words} words. Keep names, "
@@ -52,7 +53,7 @@ class Compaction:
     compress: what leaves is summarised. summary_within_s: by a job that may take so long; 0 for
     none. duration_s: parts older than that leave, whatever the policies say.
     look_at: when `settle` has to be called next if no limit is exceeded and there is no policy
-    besides.
+    besides. retry_at: policies are not asked before the unit of this number.
     """
 
     def __init__(
@@ -83,11 +84,7 @@ class Compaction:
         self._within_s = summary_within_s
         self._job: Summarize | None = None
         self._spoilt = False  # what the job is about has changed
-        self._retry_at = 0
-        share = limits.share(SUMMARY_SHARE)
-        self._budget = Limits(1, share.bytes, min(share.tokens, _SUMMARY_TOKENS))
-        if not compress:
-            self._budget = Limits(0, 0, 0)
+        self.retry_at = 0
 
     # -- what is due --------------------------------------------------------------------------
 
@@ -99,14 +96,18 @@ class Compaction:
         tail = self._tail
         generation = tail.generation
         out: list[Output] = []
+        if tail.beheaded and unit is not None and unit.starts:
+            self._compact("long_turn", unit.seq - 1, now)
         if tail.excess() or short:
             out = self._make_room(tail.excess() or short, now)
-        elif self._tally.seq >= self._retry_at:
+        elif self._tally.seq >= self.retry_at:
             out = self._policies_due(now)
         if unit is not None and tail.generation == generation:
             tail.log.extend(unit.parts)
         # Nothing in it gets older sooner than its oldest does.
         self.look_at = tail.units[0].added_at + self._duration_s if tail.units else math.inf
+        if tail.beheaded:
+            self.look_at = -math.inf
         return out
 
     def _policies_due(self, now: float) -> list[Output]:
@@ -132,7 +133,7 @@ class Compaction:
         if policy.due(self._tail, now):  # the newest turn by itself
             self._shorten_turn(reason, lambda load: policy.enough(load, now), now)
         if policy.due(self._tail, now):  # it can have no more: asking for each part is too much
-            self._retry_at = self._tally.seq + _RETRY_PARTS + len(self._tail.units) // 4
+            self.retry_at = self._tally.seq + _RETRY_PARTS + len(self._tail.units) // 4
         return []
 
     def _make_room(self, short: str, now: float) -> list[Output]:
@@ -141,8 +142,9 @@ class Compaction:
         enough = self._half_free(now)
         last = self._plan(enough)
         out: list[Output] = []
-        if job is not None and tail.units and tail.units[0].seq == job.first:
-            last = max(last, job.last)  # then its summary still fits
+        if job is not None:
+            # Less than that will do if then the summary still fits that is being written.
+            last = job.last if self._plan(self._within) <= job.last else max(last, job.last)
         self._compact(short, last, now)
         if tail.excess():
             self._shorten_turn(short, enough, now)
@@ -154,6 +156,18 @@ class Compaction:
 
     def _plan(self, enough: Enough) -> int:
         return self._tail.plan(enough, self._budget)
+
+    def _within(self, load: Load) -> bool:
+        return not self._limits.exceeded(load.parts, load.bytes, load.tokens)
+
+    @property
+    def _budget(self) -> Limits:
+        """What a summary may take: a share of the limits, and of what there is now."""
+        if not self._compress:
+            return Limits(0, 0, 0)
+        share = self._limits.share(SUMMARY_SHARE)
+        tokens = min(share.tokens, _SUMMARY_TOKENS, max(_LEAST_TOKENS, self._tail.tokens // 4))
+        return Limits(1, share.bytes, tokens)
 
     def _half_free(self, now: float) -> Enough:
         """Until half of what is not pinned for good is free, and no policy wants more."""
@@ -191,8 +205,11 @@ class Compaction:
         self.rebuild()
 
     def _squeeze(self, now: float) -> None:
+        old = self._tail.summary
         gone, cut = self._tail.squeeze()
         self._note_left("pins", gone, now)
+        if old is not None and self._tail.summary is None:
+            self._tally.fail("no_room")
         for unit, small in cut:
             if small is None:
                 self._note_left("too_large", [unit], now)
@@ -205,18 +222,23 @@ class Compaction:
             return
         for old, new in self._tail.age(now - self._media_s):
             what = type(old.parts[0].body).__name__.lower()
-            self._note("demoted", what, [old], now, new.tokens if new else 0)
+            if new is None:
+                self._note("evicted", "superseded", [old], now, 0)
+            else:
+                self._note("demoted", what, [old], now, new.tokens)
 
     def rebuild(self) -> None:
         """Make the list anew, and remember how much of it is as before."""
         self._prompts.same = min(self._prompts.same, self._tail.rebuild())
         self._tally.compactions += 1
 
-    def replace_reply(self, indexes: Sequence[int], text: str) -> None:
+    def replace_reply(self, indexes: Sequence[int], text: str, now: float) -> None:
         """Put `text`, marked as interrupted, in the place of the units at `indexes`."""
         tail = self._tail
         units = [tail.units[index] for index in indexes]
-        for index in reversed(indexes[1 if text else 0 :]):
+        gone = indexes[1 if text else 0 :]
+        self._note_left("interrupted", [tail.units[index] for index in gone], now)
+        for index in reversed(gone):
             tail.remove(index)
         if text:
             part = units[0].parts[0]
@@ -225,7 +247,9 @@ class Compaction:
             if rank == Rank.PINNED and units[0].rank != Rank.PINNED:
                 rank = Rank.IMPORTANT
             unit = msgspec.structs.replace(units[0], rank=rank)
-            tail.replace(indexes[0], resized(unit, (cut,), self._count))
+            small = resized(unit, (cut,), self._count)
+            tail.replace(indexes[0], small)
+            self._note("cut", "interrupted", units[:1], now, small.tokens)
         if self._job is not None and units[0].seq <= self._job.last:
             self._spoilt = True
         self._prompts.same = min(self._prompts.same, tail.rebuild())
@@ -258,15 +282,16 @@ class Compaction:
     def _room(self) -> Limits:
         """What a summary may take: its share, and no more than there is beside the rest."""
         free = self._limits.less(self._tail.size.less(self._tail.summary_size))
+        budget = self._budget
         return Limits(
-            min(self._budget.parts, free.parts),
-            min(self._budget.bytes, free.bytes),
-            min(self._budget.tokens, free.tokens),
+            min(budget.parts, free.parts),
+            min(budget.bytes, free.bytes),
+            min(budget.tokens, free.tokens),
         )
 
     def _begin_summary(self, enough: Enough, now: float) -> list[Output]:
         last = self._plan(enough)
-        if not last or self._tally.seq < self._retry_at:
+        if not last or self._tally.seq < self.retry_at:
             return []
         tail = self._tail
         going = [unit for unit in tail.units if unit.seq <= last]

@@ -57,7 +57,7 @@ class Exchanges:
         self._wait_s = wait_s
         self.groups: deque[Group] = deque()  # oldest first
         self._of: dict[str, Group] = {}  # by the id of a call that waits
-        self._answered: dict[str, None] = {}  # ids, the newest last
+        self.answered: dict[str, None] = {}  # ids, the newest last
 
     def __len__(self) -> int:
         return len(self._of)
@@ -76,7 +76,7 @@ class Exchanges:
         ):
             group = Group(part.turn, seq, now, {}, {})
             self.groups.append(group)
-        self._answered.pop(body.id, None)  # ids of some models begin anew with each turn
+        self.answered.pop(body.id, None)  # ids of some models begin anew with each turn
         group.calls[body.id] = part
         group.last_seq = seq
         group.pinned |= pinned
@@ -93,7 +93,7 @@ class Exchanges:
         """
         group = self._of.pop(body.id, None)
         if group is None:
-            if body.id in self._answered:
+            if body.id in self.answered:
                 return False
             self._note_answered(body.id)
             call = Part.call(body.name, id=body.id, turn=part.turn, metadata={"restored": True})
@@ -107,9 +107,9 @@ class Exchanges:
         return _settled(group)
 
     def _note_answered(self, id: str) -> None:
-        self._answered[id] = None
-        if len(self._answered) > _REMEMBERED:
-            del self._answered[next(iter(self._answered))]
+        self.answered[id] = None
+        if len(self.answered) > _REMEMBERED:
+            del self.answered[next(iter(self.answered))]
 
     def overdue(self, now: float) -> Settled | None:
         """Give up the oldest group if it waits too long, or if too many calls wait."""
@@ -127,8 +127,9 @@ class Exchanges:
         """All that wait, with ages instead of times."""
         return [_moved(group, -now) for group in self.groups]
 
-    def load(self, groups: list[Group], now: float) -> None:
-        """Let what was dumped wait; nothing does yet."""
+    def load(self, groups: list[Group], answered: list[str], now: float) -> None:
+        """Let what was dumped wait, and know what was answered; nothing does or is yet."""
+        self.answered = dict.fromkeys(answered)
         self.groups.extend(_moved(group, now) for group in groups)
         self._of = {
             id: group for group in self.groups for id in group.calls if id not in group.responses

@@ -92,6 +92,21 @@ def is_marked(metadata: Mapping[str, object]) -> bool:
     return bool(metadata.get("important"))
 
 
+class Outlook:
+    """What would have to leave if more came to what is only important."""
+
+    def __init__(self, used: Limits, budget: Limits) -> None:
+        self._used = used
+        self._budget = budget
+
+    def squeezed_out(self, unit: Unit) -> Limits:
+        """`unit` comes, and so much leaves for it, or of it."""
+        used = self._used.more(_size(unit))
+        over = used.less(self._budget)
+        self._used = used.less(over)
+        return over
+
+
 class Pins:
     """The parts that stay when their turns have left, in the order in which they were added."""
 
@@ -127,14 +142,7 @@ class Pins:
 
     def fit(self, budget: Limits | None = None) -> list[Unit]:
         """Let the oldest of what was only found important go, until the rest is in its budget."""
-        if budget is None:
-            left = self.budget.less(self.held)
-            soft = self._soft_budget
-            budget = Limits(
-                min(left.parts, soft.parts),
-                min(left.bytes, soft.bytes),
-                min(left.tokens, soft.tokens),
-            )
+        budget = self._soft_limits() if budget is None else budget
         gone: list[Unit] = []
         while self._soft and budget.exceeded(
             self._soft_use.parts, self._soft_use.bytes, self._soft_use.tokens
@@ -145,6 +153,18 @@ class Pins:
             numbers = {unit.seq for unit in gone}
             self.units = [unit for unit in self.units if unit.seq not in numbers]
         return gone
+
+    def outlook(self) -> Outlook:
+        """How much the pins could still take."""
+        return Outlook(self._soft_use, self._soft_limits())
+
+    def _soft_limits(self) -> Limits:
+        left, soft = self.budget.less(self.held), self._soft_budget
+        return Limits(
+            min(left.parts, soft.parts),
+            min(left.bytes, soft.bytes),
+            min(left.tokens, soft.tokens),
+        )
 
     def load(self, units: list[Unit]) -> None:
         """Let these be the pins instead."""

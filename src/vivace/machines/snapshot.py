@@ -29,7 +29,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     pins: list[Unit]
     summary: Summary | None
     units: list[Unit]
+    beheaded: bool
     groups: list[Group]
+    answered: list[str]
+    retry_at: int
     stash: list[tuple[Part, bool]]
     handed: int
     same: int

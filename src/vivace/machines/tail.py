@@ -37,6 +37,12 @@ class _Rest:
         self.turns = tail.turns
         self.oldest_at = math.inf
 
+    def lose(self, size: Limits) -> None:
+        """So much leaves."""
+        self.parts -= size.parts
+        self.bytes -= size.bytes
+        self.tokens -= size.tokens
+
 
 class Tail:
     """Holds units. What a policy sees of a prompt (its `Load`) is this.
@@ -69,6 +75,9 @@ class Tail:
         self.bytes = 0
         self.tokens = 0
         self.turns = 0
+        self.asked = False  # the newest unit is the user's own
+        # What it begins with has lost its question, and leaves when the next one is asked.
+        self.beheaded = False
 
     # -- what it holds ------------------------------------------------------------------------
 
@@ -109,7 +118,8 @@ class Tail:
         parts = self.parts = self.parts + len(unit.parts)
         size = self.bytes = self.bytes + unit.bytes
         tokens = self.tokens = self.tokens + unit.tokens
-        if unit.starts:
+        asks = self.asked = unit.asks
+        if asks and unit.starts:
             self.turns += 1
         if unit.rank == PINNED:
             self.pins.hold(unit)
@@ -135,6 +145,7 @@ class Tail:
             same += checked(self._count, old)
         self.log = log
         self.generation += 1
+        self.asked = bool(self.units) and self.units[-1].asks
         return same
 
     def summarise(self, summary: Summary | None) -> None:
@@ -176,6 +187,7 @@ class Tail:
         if turns == 0 or (turns == 1 and self.units[0].starts):
             return 0
         rest = _Rest(self, reserve)
+        soft = self.pins.outlook()
         last, found = 0, list[int]()
         for index, unit in enumerate(self.units):
             if unit.starts:
@@ -185,10 +197,13 @@ class Tail:
                 rest.turns -= 1
             if unit.seq > self._judged and self._judge(unit):
                 found.append(index)
+                rest.lose(soft.squeezed_out(unit))
             elif unit.rank == NORMAL:
                 rest.parts -= len(unit.parts)
                 rest.bytes -= unit.bytes
                 rest.tokens -= unit.tokens
+            elif unit.rank != PINNED:
+                rest.lose(soft.squeezed_out(unit))
             last = unit.seq
         for index in found:
             self.units[index] = msgspec.structs.replace(self.units[index], rank=Rank.IMPORTANT)
@@ -200,6 +215,7 @@ class Tail:
         left: list[Unit] = []
         while self.units and self.units[0].seq <= seq:
             left += self._leave_first()
+        self.beheaded &= not left
         return left
 
     def leave_parts(self, enough: Enough, reserve: Limits) -> tuple[list[Unit], list[Unit]]:
@@ -220,6 +236,7 @@ class Tail:
             front += self._leave_first()
         if front and units[0].asks and not units[0].starts:
             self.replace(0, msgspec.structs.replace(units[0], starts=True))
+        self.beheaded |= bool(front) and not units[0].asks
         behind: list[Unit] = []
         kept = 1
         while len(units) > kept + 1 and not there():
@@ -237,21 +254,28 @@ class Tail:
 
         Returns what left from among the pins, and each unit that was cut with what is left of it.
         """
-        gone = self.pins.fit(Limits(0, 0, 0))
-        for unit in gone:
-            self._drop(unit)
+        cut = self._cut_to_room(last=False)
+        gone: list[Unit] = []
+        if self.excess():
+            gone = self.pins.fit(Limits(0, 0, 0))
+            for unit in gone:
+                self._drop(unit)
         if self.excess():
             self.summarise(None)
-        cut: list[tuple[Unit, Unit | None]] = []
         while self.parts > self._limits.parts:
             cut.append((self._free_units()[-1], None))
             self.remove(self.units.index(cut[-1][0]))
         if self.excess():
-            cut += self._cut_to_room(self._free_units())
+            cut += self._cut_to_room(last=True)
+        self.beheaded |= bool(self.units) and not self.units[0].asks
         return gone, cut
 
-    def _cut_to_room(self, units: list[Unit]) -> list[tuple[Unit, Unit | None]]:
-        """Cut `units`, which are a question and the newest of the answer, or either."""
+    def _cut_to_room(self, *, last: bool) -> list[tuple[Unit, Unit | None]]:
+        """Cut a question and the newest of the answer, or either, to the room beside the rest.
+
+        last: what has no form that is small enough leaves; else it stays as it is.
+        """
+        units = self._free_units()
         sizes = [Limits(len(unit.parts), unit.bytes, unit.tokens) for unit in units]
         used = Limits(0, 0, 0)
         for size in sizes:
@@ -264,12 +288,12 @@ class Tail:
             most = min(unit.bytes, max(room.bytes - before.bytes, room.bytes // 2))
             small = shrunk(unit, tokens, most, self._count)
             index = self.units.index(unit)
-            if small is None:
-                self.remove(index)
-            else:
+            if small is not None:
                 self.replace(index, small)
                 room = room.less(Limits(0, small.bytes, small.tokens))
-            if small != unit:
+            elif last:
+                self.remove(index)
+            if small != unit and (small is not None or last):
                 cut.append((unit, small))
         return cut
 
@@ -353,7 +377,10 @@ class Tail:
             seen.add(part.role)
             return None if superseded and unit.added_at < before else unit
         cheap = older(part) if unit.added_at < before else None
-        return unit if cheap is None else resized(unit, (cheap,), self._count)
+        if cheap is None:
+            return unit
+        aged = resized(unit, (cheap,), self._count)
+        return aged if aged.tokens < unit.tokens else unit
 
     def _judge(self, unit: Unit) -> bool:
         return unit.rank == NORMAL and any(self._is_important(part) for part in unit.parts)

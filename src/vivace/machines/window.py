@@ -87,7 +87,6 @@ class Window(Machine):
         self._tally = tally
         self._stash = Stash(self._limits, stash)
         self._tail = Tail(self._limits, self._count, judge(self._important, tally))
-        self._asked = False  # the newest unit is the user's own
         self._exchanges = Exchanges(self._limits.parts // 4, self._duration_s)
         self._waiting = self._exchanges.groups  # calls; empty most of the time
         self._prompts = Prompts(self._tail, self._limits, tally)
@@ -143,6 +142,7 @@ class Window(Machine):
             not self._plain
             or type(body) is not str
             or (pinned or part.metadata or part.substream or self._waiting)
+            or not isinstance(part.metadata, dict)
             or (role != "user" and role != "model")
         ):
             return self._add_any(part, pinned=pinned)
@@ -151,8 +151,7 @@ class Window(Machine):
         seq = tally.seq = tally.seq + 1
         size = len(body) if body.isascii() else count_bytes(part)
         asks = role == "user"
-        starts = asks and not self._asked
-        self._asked = asks
+        starts = asks and not tail.asked
         unit = Unit((part,), seq, now, (len(body) + 3) // 4, size, 0, asks, starts)
         if tail.push(unit) or now > self._compaction.look_at:
             return self._settle(unit)
@@ -176,7 +175,7 @@ class Window(Machine):
         if part.role == "system":
             return self._lead(Unit((part,), seq, self._now, tokens, size, rank))
         asks = part.role == "user"
-        starts = asks and not self._asked
+        starts = asks and not self._tail.asked
         return self._enter(Unit((part,), seq, self._now, tokens, size, rank, asks, starts))
 
     def stash(self, part: Part, *, pinned: bool = False) -> None:
@@ -206,26 +205,27 @@ class Window(Machine):
 
     def cut_reply(
         self, turn: int, now: float, *, heard: str | None = None, played_s: float = 0.0
-    ) -> bool:
+    ) -> list[Output] | None:
         """Reply `turn` was interrupted: leave of it what was heard, marked `interrupted`.
 
         heard: what that is. Without it, what was said in the first `played_s` seconds: by the words
         that its audio carries, else in proportion. If that is nothing, the reply leaves.
-        Returns False if nothing of it is in the prompt word for word.
+        Returns None if nothing of it is in the prompt word for word.
 
         Raises PartError if it is neither said nor can be told how much was heard.
         """
         units = self._tail.units
         found = [index for index, unit in enumerate(units) if is_said(unit, turn)]
         if not found:
-            return False
+            return None
         cut = [units[index] for index in found]
         text = heard_of([unit.parts[0] for unit in cut], played_s) if heard is None else heard
-        self._time(now)
-        self._compaction.replace_reply(found, text)
+        self._compaction.replace_reply(found, text, self._time(now))
         self._prompts.void(f"reply {turn} in it was interrupted; take pending() anew")
+        # What is told may be longer than what there was.
+        out = self._compaction.settle(None, self._now) if self._tail.excess() else []
         self._prompts.changed()
-        return True
+        return out
 
     # -- the growing prompt -------------------------------------------------------------------
 
@@ -283,7 +283,10 @@ class Window(Machine):
             pins=[moved(unit, -self._now) for unit in tail.pins.units],
             summary=tail.summary,
             units=[moved(unit, -self._now) for unit in tail.units],
-            groups=self._exchanges.dump(-self._now),
+            beheaded=tail.beheaded,
+            groups=self._exchanges.dump(self._now),
+            answered=list(self._exchanges.answered),
+            retry_at=self._compaction.retry_at,
             stash=list(self._stash.entries),
             handed=self._prompts.handed,
             same=self._prompts.same,
@@ -301,7 +304,7 @@ class Window(Machine):
         out = self._compaction.cancel()
         self._start(snapshot.tally.copy(), list(snapshot.stash))
         self._now = now
-        self._exchanges.load(snapshot.groups, now)
+        self._exchanges.load(snapshot.groups, snapshot.answered, now)
         self._tail.load(
             [moved(unit, now) for unit in snapshot.system],
             [moved(unit, now) for unit in snapshot.pins],
@@ -309,8 +312,9 @@ class Window(Machine):
             [moved(unit, now) for unit in snapshot.units],
         )
         self._prompts.handed, self._prompts.same = snapshot.handed, snapshot.same
-        self._asked = bool(snapshot.units) and snapshot.units[-1].asks
-        return out + self._compaction.settle(None, now)
+        self._tail.beheaded = snapshot.beheaded
+        self._compaction.retry_at = snapshot.retry_at
+        return out + self._compaction.settle(None, now) if self._tail.excess() else out
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -326,14 +330,15 @@ class Window(Machine):
         tally = self._tally
         tally.seq += 1
         if isinstance(body, Interrupted):
-            self.cut_reply(body.turn, self._now, heard=body.heard)
-            return []
+            tally.extra += 1
+            return self.cut_reply(body.turn, self._now, heard=body.heard) or []
         if isinstance(body, Signal):
             return self._refuse("signal", part, added=0)
         pinned = pinned or is_marked(part.metadata)
         if isinstance(body, Call):
             if not self._exchanges.call(part, body, tally.seq, self._now, pinned=pinned):
                 return self._refuse("duplicate_call", part, added=0)
+            self._give_up_calls()
             return []
         settled = self._exchanges.response(part, body, pinned=pinned)
         if settled is False:
@@ -370,7 +375,6 @@ class Window(Machine):
                 self._enter_block(settled)
 
     def _enter(self, unit: Unit) -> list[Output]:
-        self._asked = unit.asks
         self._tail.push(unit)
         return self._settle(unit)
 
