@@ -29,8 +29,8 @@ class Background:
         self._tasks: dict[Job, asyncio.Task[None]] = {}
         self._scope = Scope(_told_already)
 
-    def begin(self, job: Job, work: Coroutine[Any, Any, object]) -> None:
-        """Do `work`, which is what `job` asks for. Needs a running loop."""
+    def begin(self, job: Job, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Await what `work` returns: what `job` asks for. Needs a running loop."""
         name = f"{type(job).__name__} in the background"
         try:
             start = current_run().start
@@ -50,13 +50,11 @@ class Background:
             self.cancel(job)
         await self._scope.stop()
 
-    async def _do(self, job: Job, work: Coroutine[Any, Any, object]) -> None:
+    async def _do(self, job: Job, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         try:
-            answer: Item = JobDone(job, await work)
+            answer: Item = JobDone(job, await work())
         except Exception as error:
             answer = JobFailed(job, error)
-        finally:
-            work.close()  # it was never begun, if the task was cancelled at once
         if self._tasks.pop(job, None) is not None:
             self._answer(answer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Literal, Self
 
 from vivace.errors import PartError
@@ -88,10 +89,7 @@ class RollingPrompt:
 
         Raises PartError if what is to be pinned exceeds the pins' half of a limit.
         """
-        if part.__class__ is not Part:
-            raise _no_part(part)
-        if priority != "normal" and priority != "high":
-            raise PartError(f"a priority of {priority!r} is unknown; use 'normal' or 'high'")
+        _check(part, priority)
         out = self._window.add(part, now(), pinned=priority == "high")
         if out:
             self._act(out)
@@ -101,8 +99,7 @@ class RollingPrompt:
 
         Raises FlowError once as much is stashed as the prompt can hold.
         """
-        if part.__class__ is not Part:
-            raise _no_part(part)
+        _check(part, priority)
         self._window.stash(part, pinned=priority == "high")
 
     def apply_stash(self) -> None:
@@ -186,7 +183,7 @@ class RollingPrompt:
                 assert self._summarizer is not None, "the window asks for summaries only with one"
                 if self._background is None:
                     self._background = Background(self._answered)
-                self._background.begin(output, summarized(output, self._summarizer))
+                self._background.begin(output, partial(summarized, output, self._summarizer))
             elif isinstance(output, Cancel) and self._background is not None:
                 self._background.cancel(output.job)
 
@@ -194,5 +191,8 @@ class RollingPrompt:
         self._act(self._window.feed(answer, now()))
 
 
-def _no_part(value: object) -> PartError:
-    return PartError(f"{value!r} is no part; make one of it with Part.of(...)")
+def _check(part: object, priority: str) -> None:
+    if part.__class__ is not Part:
+        raise PartError(f"{part!r} is no part; make one of it with Part.of(...)")
+    if priority != "normal" and priority != "high":
+        raise PartError(f"a priority of {priority!r} is unknown; use 'normal' or 'high'")

@@ -5,13 +5,15 @@ This file owns the policies that come with Vivace. Whatever a policy says, a pro
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Protocol
 
 import msgspec
 
 from vivace.errors import PartError
+from vivace.machines.measure import Limits
 
-__all__ = ["KeepAll", "LastTurns", "Load", "MaxAge", "Policy", "TokenBudget"]
+__all__ = ["KeepAll", "LastTurns", "Load", "MaxAge", "Policy", "Rest", "TokenBudget"]
 
 
 class Load(Protocol):
@@ -140,6 +142,26 @@ class KeepAll(msgspec.Struct, frozen=True):
     def enough(self, load: Load, now: float) -> bool:
         """Always."""
         return True
+
+
+class Rest:
+    """What would be left of a prompt: its load, as a policy sees it, once some has left.
+
+    summary: how large the summary is. reserve: how large it may become.
+    """
+
+    def __init__(self, load: Load, summary: Limits, reserve: Limits) -> None:
+        self.parts = load.parts - summary.parts + reserve.parts
+        self.bytes = load.bytes - summary.bytes + reserve.bytes
+        self.tokens = load.tokens - summary.tokens + reserve.tokens
+        self.turns = load.turns
+        self.oldest_at = math.inf
+
+    def lose(self, size: Limits) -> None:
+        """So much leaves."""
+        self.parts -= size.parts
+        self.bytes -= size.bytes
+        self.tokens -= size.tokens
 
 
 def _check(good: bool, what: str) -> None:

@@ -15,8 +15,9 @@ import msgspec
 
 from vivace.machines.demotion import is_bare_image, older, resized, shrunk
 from vivace.machines.measure import Counter, Limits, checked, count_bytes
-from vivace.machines.policy import Load
+from vivace.machines.policy import Load, Rest
 from vivace.machines.retention import Pins, Rank, Unit
+from vivace.machines.snapshot import Snapshot, moved
 from vivace.machines.summary import Summary
 from vivace.part import Call, Part, Response
 
@@ -25,23 +26,6 @@ __all__ = ["Enough", "Tail"]
 NORMAL, PINNED = int(Rank.NORMAL), int(Rank.PINNED)  # an enum's members are slow to look up
 
 Enough: TypeAlias = Callable[[Load], bool]
-
-
-class _Rest:
-    """What is left once some has left, with so much set aside for the summary."""
-
-    def __init__(self, tail: Tail, reserve: Limits) -> None:
-        self.parts = tail.parts - tail.summary_size.parts + reserve.parts
-        self.bytes = tail.bytes - tail.summary_size.bytes + reserve.bytes
-        self.tokens = tail.tokens - tail.summary_size.tokens + reserve.tokens
-        self.turns = tail.turns
-        self.oldest_at = math.inf
-
-    def lose(self, size: Limits) -> None:
-        """So much leaves."""
-        self.parts -= size.parts
-        self.bytes -= size.bytes
-        self.tokens -= size.tokens
 
 
 class Tail:
@@ -159,21 +143,21 @@ class Tail:
         self.bytes += self.summary_size.bytes
         self.tokens += self.summary_size.tokens
 
-    def load(
-        self, system: list[Unit], pins: list[Unit], summary: Summary | None, units: list[Unit]
-    ) -> None:
-        """Hold these, and nothing else, in an empty tail."""
-        for unit in system:
-            self.lead(unit)
+    def load(self, saved: Snapshot, now: float) -> None:
+        """Hold what was saved, and nothing else, in an empty tail."""
+        for unit in saved.system:
+            self.lead(moved(unit, now))
+        pins = [moved(unit, now) for unit in saved.pins]
         for unit in pins:
             self._grow(unit)
             if unit.rank == PINNED:
                 self.pins.hold(unit)
         self.pins.load(pins)
-        self.summarise(summary)
-        for unit in units:
-            self.push(unit)
+        self.summarise(saved.summary)
+        for unit in saved.units:
+            self.push(moved(unit, now))
         self.rebuild()
+        self.beheaded = saved.beheaded
 
     # -- out ----------------------------------------------------------------------------------
 
@@ -186,7 +170,7 @@ class Tail:
         turns = self.turns
         if turns == 0 or (turns == 1 and self.units[0].starts):
             return 0
-        rest = _Rest(self, reserve)
+        rest = Rest(self, self.summary_size, reserve)
         soft = self.pins.outlook()
         last, found = 0, list[int]()
         for index, unit in enumerate(self.units):
@@ -226,7 +210,7 @@ class Tail:
         """
 
         def there() -> bool:
-            rest = _Rest(self, reserve)
+            rest = Rest(self, self.summary_size, reserve)
             rest.oldest_at = self.oldest_at
             return enough(rest)
 

@@ -300,19 +300,12 @@ class Window(Machine):
         """
         self._prompts.check_none()
         check_room(snapshot, self._tail.pins.budget)
-        now = now if math.isfinite(now) else 0.0
+        self._now = now = now if math.isfinite(now) else 0.0
         out = self._compaction.cancel()
         self._start(snapshot.tally.copy(), list(snapshot.stash))
-        self._now = now
         self._exchanges.load(snapshot.groups, snapshot.answered, now)
-        self._tail.load(
-            [moved(unit, now) for unit in snapshot.system],
-            [moved(unit, now) for unit in snapshot.pins],
-            snapshot.summary,
-            [moved(unit, now) for unit in snapshot.units],
-        )
+        self._tail.load(snapshot, now)
         self._prompts.handed, self._prompts.same = snapshot.handed, snapshot.same
-        self._tail.beheaded = snapshot.beheaded
         self._compaction.retry_at = snapshot.retry_at
         return out + self._compaction.settle(None, now) if self._tail.excess() else out
 
