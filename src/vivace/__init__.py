@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from vivace.live.conversation import AudioTriggerMode
     from vivace.live.live_model import LiveModelProcessor
     from vivace.live.rolling_prompt import RollingPrompt
+    from vivace.machines.policy import KeepAll, LastTurns, MaxAge, TokenBudget
+    from vivace.machines.prompt_records import PromptStatistics
+    from vivace.machines.retention import Keywords
     from vivace.metrics.spans import Spans
     from vivace.metrics.trace import Trace, trace
     from vivace.part import (
@@ -130,6 +133,12 @@ __all__ = [
     "LiveModelProcessor",
     "AudioTriggerMode",
     "RollingPrompt",
+    "PromptStatistics",
+    "LastTurns",
+    "MaxAge",
+    "TokenBudget",
+    "KeepAll",
+    "Keywords",
     # watching runs
     "observe",
     "add_hook",
@@ -170,6 +179,9 @@ _HOMES = {
     "vivace.live.live_model": "LiveModelProcessor",
     "vivace.live.conversation": "AudioTriggerMode",
     "vivace.live.rolling_prompt": "RollingPrompt",
+    "vivace.machines.policy": "KeepAll LastTurns MaxAge TokenBudget",
+    "vivace.machines.prompt_records": "PromptStatistics",
+    "vivace.machines.retention": "Keywords",
     "vivace.metrics.trace": "trace Trace",
     "vivace.metrics.spans": "Spans",
 }
