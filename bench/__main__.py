@@ -12,11 +12,12 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import engine
+from bench import engine, prompt
 from bench.harness import ROOT, Bench, Results
 from bench.machine import described
 from bench.page import page, show
 
+_CASES = [*engine.CASES, *prompt.CASES]
 _ROUNDS = 5
 _WITHIN_S = 480.0  # a slow machine gets fewer rounds, so that nobody waits for ten minutes
 
@@ -33,8 +34,8 @@ def measured(console: Console, quick: bool) -> Results:
                 console.print(what)
 
         bench = Bench(1 if quick else _ROUNDS, 10 if quick else 1, tell, _WITHIN_S)
-        progress.update(task, total=bench.steps(engine.CASES))
-        return bench.run(engine.CASES)
+        progress.update(task, total=bench.steps(_CASES))
+        return bench.run(_CASES)
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
     console = Console()
     load, begun = os.getloadavg()[0], time.perf_counter()
     results = measured(console, quick)
-    tables = engine.tables(results)
+    tables = [*engine.tables(results), *prompt.tables(results)]
     machine = described(results, load)
     show(console, tables)
     console.print(machine)
@@ -53,7 +54,9 @@ def main() -> None:
     if not quick:
         from bench.picture import draw
 
-        (ROOT / "docs" / "benchmarks.md").write_text(page(tables, machine, engine.METHOD))
+        (ROOT / "docs" / "benchmarks.md").write_text(
+            page(tables, machine, f"{engine.METHOD}\n\n{prompt.METHOD}")
+        )
         draw(results, ROOT / "docs" / "benchmarks.png")
 
 

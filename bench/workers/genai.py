@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Awaitable, Callable
 
 from genai_processors import content_api, processor
+from genai_processors.core import window
 
 from bench.workers.jobs import jobs_of
+from bench.workers.prompting import prompt_jobs
 from bench.workers.serve import serve
 
 
@@ -41,5 +43,24 @@ def chain(stages: int, kind: str = "stream") -> processor.Processor:
     return processor.chain([KINDS[kind]() for _ in range(stages)])
 
 
+def prompt() -> tuple[Callable[[int], None], Callable[[], Awaitable[object]]]:
+    """A rolling prompt of ten minutes, which its documentation calls the default."""
+    rolling = window.RollingPrompt(duration_prompt_sec=600)
+    said = (
+        content_api.ProcessorPart("hello, how are you today, my friend?", role="user"),
+        content_api.ProcessorPart("I am fine, thank you.", role="model"),
+    )
+
+    def add(number: int) -> None:
+        rolling.add_part(said[number & 1])
+
+    async def first() -> object:
+        await rolling.finalize_pending()  # which begins the next one, with all that was said
+        return await anext(aiter(rolling.pending()))
+
+    return add, first
+
+
 if __name__ == "__main__":
-    serve(jobs_of(chain, content_api.ProcessorPart("hello"), lambda: ["x"]), "genai-processors")
+    jobs = jobs_of(chain, content_api.ProcessorPart("hello"), lambda: ["x"])
+    serve({**jobs, **prompt_jobs(prompt)}, "genai-processors")

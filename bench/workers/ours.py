@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import vivace
 from bench.workers.jobs import jobs_of, per_part, source
+from bench.workers.prompting import prompt_jobs
+from bench.workers.reuse import reuse
 from bench.workers.serve import serve
-from vivace import Part, Processor, part_processor, processor
+from vivace import Part, Processor, RollingPrompt, part_processor, processor
 
 PART = Part("hello")
 
@@ -79,5 +81,24 @@ async def hop(parts: int, capacity: int) -> dict[str, Any]:
     return {"value": with_hop["value"] - direct["value"]}
 
 
+SAID = (Part("hello, how are you today, my friend?"), Part("I am fine, thank you.", role="model"))
+
+
+def prompt() -> tuple[Callable[[int], None], Callable[[], Awaitable[object]]]:
+    """A rolling prompt as it comes."""
+    rolling = RollingPrompt()
+
+    def add(number: int) -> None:
+        rolling.add_part(SAID[number & 1])
+
+    async def first() -> object:
+        part = await anext(rolling.pending())
+        rolling.finalize_pending()
+        return part
+
+    return add, first
+
+
 if __name__ == "__main__":
-    serve({**jobs_of(chain, PART, lambda: ["x"]), "hop": hop}, "vivace")
+    jobs = {**jobs_of(chain, PART, lambda: ["x"]), **prompt_jobs(prompt)}
+    serve({**jobs, "hop": hop, "reuse": reuse}, "vivace")
