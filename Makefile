@@ -20,7 +20,7 @@ INTEROP := .venv-interop
 FLOW_SEEDS := 100
 SEEDS      ?= 200
 
-.PHONY: demo check test seeds interop bench bench-quick peers changelog clean
+.PHONY: demo check test seeds interop prompt bench bench-quick peers changelog clean
 
 demo: $(VENV)/.local
 	$(BIN)/vivace talk --out demo-out \
@@ -63,6 +63,11 @@ interop: $(INTEROP)/.ready
 	    tests/interop tests/processors/test_genai.py tests/test_readme.py
 	@$(INTEROP)/bin/coverage combine --quiet
 	$(INTEROP)/bin/python tools/coverage_by_module.py --interop
+
+# Sixty turns with the local model in a small prompt; rewrites docs/prompt.png. Some minutes.
+prompt: $(VENV)/.local
+	$(BIN)/vivace models pull
+	$(BIN)/python tools/long_conversation.py
 
 # Measures everything and rewrites docs/benchmarks.md and its picture.
 bench: $(VENV)/.local peers

@@ -89,7 +89,8 @@ class RollingPrompt:
 
         Raises PartError if what is to be pinned exceeds the pins' half of a limit.
         """
-        _check(part, priority)
+        if part.__class__ is not Part or priority != "normal":
+            _check(part, priority)
         out = self._window.add(part, now(), pinned=priority == "high")
         if out:
             self._act(out)

@@ -102,8 +102,8 @@ class Tail:
         parts = self.parts = self.parts + len(unit.parts)
         size = self.bytes = self.bytes + unit.bytes
         tokens = self.tokens = self.tokens + unit.tokens
-        asks = self.asked = unit.asks
-        if asks and unit.starts:
+        self.asked = unit.asks
+        if unit.starts:
             self.turns += 1
         if unit.rank == PINNED:
             self.pins.hold(unit)

@@ -81,9 +81,9 @@ class Window(Machine):
         self._summarize = summarize
         self._summary_within_s = summary_within_s
         self._now = -math.inf
-        self._start(Tally(), [])
+        self._start(Tally(), ())
 
-    def _start(self, tally: Tally, stash: list[tuple[Part, bool]]) -> None:
+    def _start(self, tally: Tally, stash: Sequence[tuple[Part, bool]]) -> None:
         self._tally = tally
         self._stash = Stash(self._limits, stash)
         self._tail = Tail(self._limits, self._count, judge(self._important, tally))
@@ -136,18 +136,19 @@ class Window(Machine):
         """
         if now > self._now:
             self._now = now
-        body = part.body
-        role = part.role
+        else:
+            now = self._now
+        body, role, metadata = part.body, part.role, part.metadata
         if (
-            not self._plain
+            pinned
             or type(body) is not str
-            or (pinned or part.metadata or part.substream or self._waiting)
-            or not isinstance(part.metadata, dict)
+            or (metadata or not isinstance(metadata, dict))
             or (role != "user" and role != "model")
+            or (part.substream or self._waiting or not self._plain)
         ):
             return self._add_any(part, pinned=pinned)
         # What `_add_any` does for plain text, spelled out: this is what a conversation costs.
-        tail, tally, now = self._tail, self._tally, self._now
+        tail, tally = self._tail, self._tally
         seq = tally.seq = tally.seq + 1
         size = len(body) if body.isascii() else count_bytes(part)
         asks = role == "user"
@@ -188,8 +189,7 @@ class Window(Machine):
     def apply_stash(self, now: float) -> list[Output]:
         """Add what was stashed, in order, as if it came now.
 
-        What was to be pinned and has no room among the pins stays as an important part does, and
-        one of the system's is refused; both are counted.
+        A pin without room stays as an important part does, one of the system's is refused; counted.
         """
         out: list[Output] = []
         for part, pinned in self._stash.take():
@@ -237,8 +237,8 @@ class Window(Machine):
         self._prompts.check_none()
         self._time(now)
         self._give_up_calls()
-        tail = self._tail
-        crowded = self._headroom.exceeded(tail.parts, tail.bytes, tail.tokens)
+        size = self._tail.size
+        crowded = self._headroom.exceeded(size.parts, size.bytes, size.tokens)
         out = self._compaction.settle(None, self._now, "headroom" if crowded else "")
         return self._prompts.begin(), out
 
@@ -302,7 +302,7 @@ class Window(Machine):
         check_room(snapshot, self._tail.pins.budget)
         self._now = now = now if math.isfinite(now) else 0.0
         out = self._compaction.cancel()
-        self._start(snapshot.tally.copy(), list(snapshot.stash))
+        self._start(snapshot.tally.copy(), snapshot.stash)
         self._exchanges.load(snapshot.groups, snapshot.answered, now)
         self._tail.load(snapshot, now)
         self._prompts.handed, self._prompts.same = snapshot.handed, snapshot.same
