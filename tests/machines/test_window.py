@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from vivace.errors import FlowError, PartError, PromptChanged
@@ -1025,3 +1026,52 @@ def test_parts_is_a_copy() -> None:
     assert len(prompt) == 2
     prompt.clear()
     assert len(window) == 3
+
+
+def test_a_snapshot_of_another_version() -> None:
+    """It is refused by its number."""
+    saved = encode(msgspec.structs.replace(Window().snapshot(), version=2))
+    with pytest.raises(PartError, match="version 2 was made by another Vivace"):
+        decode(saved)
+
+
+def test_pins_in_a_turn_that_is_too_long_stay_in_it() -> None:
+    """What is pinned between the question and the newest keeps its place."""
+    window = Window(8, compress=False)
+    window.add(user("u"), 0.0)
+    window.add(model("pin"), 0.0, pinned=True)
+    for number in range(12):
+        window.add(model(f"m{number}"), 0.0)
+    assert texts(window).startswith("u pin m")
+
+
+def test_important_parts_give_way_to_what_was_just_said() -> None:
+    """If even cutting it makes no room, they leave, and then the summary."""
+    window = Window(9, max_tokens=64, max_bytes=400)
+    for number in range(9):
+        window.add(user(f"remember {number}"), 0.0)
+        window.add(model("ok"), 0.0)
+    window.add(Part.image(b"1", mimetype="image/" + "j" * 240), 0.0)
+    assert window.statistics().tokens <= 64
+    window.add(user("x" * 4000), 0.0)
+    assert window.statistics().tokens <= 64
+    assert texts(window).endswith("xxx")
+
+
+def test_pictures_of_one_turn() -> None:
+    """Old ones leave but the newest of each side; what the turn began with may be one of them."""
+    window = Window(30, policy=LastTurns(2, 2), media_s=10.0)
+    window.add(user("u0"), 0.0)
+    window.add(model("m0"), 0.0)
+    for name in (b"1", b"2", b"3"):
+        window.add(Part.image(name), 0.0)
+    window.add(Part.audio(bytes(320_000), words="what is it?"), 0.0)
+    window.add(Part.audio(bytes(320)), 0.0)  # a token: no text is cheaper
+    window.add(Part.image(b"4", role="model"), 0.0)
+    window.add(user("u2"), 20.0)
+    shown = [part.text or part.bytes[:1] for part in window.parts()]
+    assert shown[1:] == [b"3", "what is it?", b"\x00", b"4", "u2"]
+    stats = window.statistics()
+    assert stats.evicted == {"turns": 2, "superseded": 2}
+    assert stats.demoted == {"audio": 1}
+    assert stats.turns == 2

@@ -260,6 +260,8 @@ class Tail:
         last: what has no form that is small enough leaves; else it stays as it is.
         """
         units = self._free_units()
+        if not units:
+            return []
         sizes = [Limits(len(unit.parts), unit.bytes, unit.tokens) for unit in units]
         used = Limits(0, 0, 0)
         for size in sizes:
