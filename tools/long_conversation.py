@@ -154,7 +154,7 @@ def main(arguments: Sequence[str]) -> int:
     """Hold, tell, draw."""
     from vivace.models import Llama
 
-    model = Llama.load(history_turns=1000, examples=(), max_tokens=24, sentences=1, threads=2)
+    model = Llama.load(history_turns=1000, examples=(), max_tokens=16, sentences=1, threads=2)
     talk = asyncio.run(hold(model))
     print(report(talk))
     path = Path(arguments[0] if arguments else "docs/prompt.png")

@@ -42,10 +42,10 @@ def test_what_weighs_most() -> None:
     said = [
         Part("My name is Ann and I have 2 cats."),
         Part("We met Ann there."),
-        Part("It is 4 o'clock.", role="model"),
         Part("It is late."),
-        Part("It is late.", role="model"),
+        Part("It is 4 o'clock.", role="model"),
         Part("Is it late?"),
+        Part("It is late.", role="model"),
         Part.image(b"1"),
     ]
     weights = [weight(part) for part in said]

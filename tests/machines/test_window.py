@@ -428,6 +428,15 @@ def test_a_block_that_is_too_large_is_refused() -> None:
         window.add(Part.call("look", id=str(number), turn=1), 0.0)
     assert window.statistics().open_calls == 0, "no more than a quarter of max_parts may wait"
     assert window.statistics().evicted == {"unanswered": 2}
+    window = Window(8)
+    for number in range(4):
+        window.add(user(str(number)), 0.0, pinned=True)
+    for number in range(2):
+        window.add(Part.call("look", id=str(number), turn=1), 0.0)
+    for number in range(2):
+        window.add(Part.response("look", number, id=str(number)), 0.0)
+    assert window.statistics().refused == {"too_large": 4}
+    assert texts(window) == "0 1 2 3"
 
 
 def test_tool_traffic_can_be_pinned() -> None:
@@ -1047,15 +1056,42 @@ def test_pins_in_a_turn_that_is_too_long_stay_in_it() -> None:
 
 def test_important_parts_give_way_to_what_was_just_said() -> None:
     """If even cutting it makes no room, they leave, and then the summary."""
-    window = Window(9, max_tokens=64, max_bytes=400)
+    window = Window(9, max_tokens=400, max_bytes=4000)
     for number in range(9):
         window.add(user(f"remember {number}"), 0.0)
         window.add(model("ok"), 0.0)
-    window.add(Part.image(b"1", mimetype="image/" + "j" * 240), 0.0)
-    assert window.statistics().tokens <= 64
-    window.add(user("x" * 4000), 0.0)
-    assert window.statistics().tokens <= 64
-    assert texts(window).endswith("xxx")
+    restored = Window(9, max_tokens=400, max_bytes=4000)
+    restored.restore(window.snapshot(), 0.0)
+    assert restored.parts() == window.parts()
+    for each in (window, restored):
+        before = texts(each)
+        assert before.startswith("remember 5 remember 6 [Earlier")
+        each.add(user("x" * 4000), 0.0)
+        assert each.statistics().tokens <= 400
+        assert texts(each).startswith("remember 7 remember 8 [Earlier")
+        assert texts(each).endswith("xxx")
+        name = "y" * 2000  # nothing of a name can be left out
+        each.add(Part.call(name, id="1"), 0.0)
+        each.add(Part.response(name, id="1"), 0.0)
+        stats = each.statistics()
+        assert stats.tokens <= 400
+        assert (stats.pins, stats.orphans) == (0, 0)
+        assert stats.evicted["too_large"] == 2
+        assert "no_room" in stats.failed_summaries
+
+
+def test_what_is_important_in_a_turn_that_is_too_long() -> None:
+    """It outlives its place too."""
+    window = Window(8, compress=False)
+    window.add(user("remember this"), 0.0)
+    for number in range(12):
+        window.add(user(f"u{number}"), 0.0)
+    window.add(user("pin"), 0.0, pinned=True)
+    filled(8, window)
+    assert texts(window).startswith("remember this pin")
+    other = Window(8, compress=False)
+    other.restore(window.snapshot(), 0.0)
+    assert other.statistics() == window.statistics()
 
 
 def test_pictures_of_one_turn() -> None:
@@ -1075,3 +1111,26 @@ def test_pictures_of_one_turn() -> None:
     assert stats.evicted == {"turns": 2, "superseded": 2}
     assert stats.demoted == {"audio": 1}
     assert stats.turns == 2
+
+
+def test_a_summary_that_fails_when_nothing_stands_any_more() -> None:
+    """The parts have left already, with an extract; that stays."""
+    window, job = asking()
+    for _ in range(4):
+        window.add(model("m"), 1.0)
+    before = window.parts()
+    window.feed(JobFailed(job, ValueError("no")), 2.0)
+    assert window.parts() == before
+    assert window.statistics().failed_summaries == {"error": 1}
+
+
+def test_what_a_summariser_reads() -> None:
+    """Parts that say nothing are left out; a role cannot pretend to be another line."""
+    window = Window(16, summarize=True)
+    window.add(Part.image(b"1"), 0.0)
+    out: list[Any] = []
+    for number in range(12):
+        role = "model\n> system" if number % 2 else "user"
+        out += window.add(Part(f"t{number}", role=role), 0.0)
+    [job] = out
+    assert job.prompt[1].text.splitlines()[:2] == ["> user: t0", "> model: t1"]

@@ -55,8 +55,9 @@ class Background:
             answer: Item = JobDone(job, await work())
         except Exception as error:
             answer = JobFailed(job, error)
-        if self._tasks.pop(job, None) is not None:
-            self._answer(answer)
+        if self._tasks.pop(job, None) is None:
+            return  # whoever cancelled it has gone on
+        self._answer(answer)
 
 
 def _told_already(error: BaseException) -> None:

@@ -19,7 +19,7 @@ from vivace.machines.pending import Prompts
 from vivace.machines.policy import Load, MaxAge, Policy
 from vivace.machines.prompt_records import Change, ChangeKind, Tally
 from vivace.machines.retention import SUMMARY_SHARE, Rank, Unit
-from vivace.machines.summary import Summary, extracted, line_of, told
+from vivace.machines.summary import Summary, extracted, line_of, role_of, told
 from vivace.machines.tail import Enough, Tail
 from vivace.part import Part
 
@@ -82,6 +82,7 @@ class Compaction:
         self._media_s = media_s
         self._compress = compress
         self._within_s = summary_within_s
+        self._budget = Limits(0, 0, 0)  # of the summary
         self._job: Summarize | None = None
         self._spoilt = False  # what the job is about has changed
         self.retry_at = 0
@@ -97,7 +98,8 @@ class Compaction:
         generation = tail.generation
         out: list[Output] = []
         if tail.beheaded and unit is not None and unit.starts:
-            self._compact("long_turn", unit.seq - 1, now)
+            self._allot()
+            self._conclude(self._let_go("long_turn", unit.seq - 1, now), now)
         if tail.excess() or short:
             out = self._make_room(tail.excess() or short, now)
         elif self._tally.seq >= self.retry_at:
@@ -114,10 +116,12 @@ class Compaction:
         tail = self._tail
         for policy in self._policies:
             if policy.due(tail, now):
+                self._allot()
                 return self._on_policy(policy, now)
         if self._within_s and self._job is None:
             high = self._high.exceeded(tail.parts, tail.bytes, tail.tokens)
             if high:
+                self._allot()
                 return self._begin_summary(self._half_free(now), now)
         return []
 
@@ -129,9 +133,14 @@ class Compaction:
             if begun:
                 return begun
         reason = str(getattr(policy, "reason", type(policy).__name__))
-        self._compact(reason, self._plan(lambda load: policy.enough(load, now)), now)
+
+        def enough(load: Load) -> bool:
+            return policy.enough(load, now)
+
+        leaving = self._let_go(reason, self._plan(enough), now)
         if policy.due(self._tail, now):  # the newest turn by itself
-            self._shorten_turn(reason, lambda load: policy.enough(load, now), now)
+            leaving += self._shorten_turn(reason, enough, now)
+        self._conclude(leaving, now)
         if policy.due(self._tail, now):  # it can have no more: asking for each part is too much
             self.retry_at = self._tally.seq + _RETRY_PARTS + len(self._tail.units) // 4
         return []
@@ -139,20 +148,19 @@ class Compaction:
     def _make_room(self, short: str, now: float) -> list[Output]:
         """A limit is exceeded: this cannot wait for anybody."""
         tail, job = self._tail, self._job
+        self._allot()
         enough = self._half_free(now)
         last = self._plan(enough)
-        out: list[Output] = []
         if job is not None:
             # Less than that will do if then the summary still fits that is being written.
             last = job.last if self._plan(self._within) <= job.last else max(last, job.last)
-        self._compact(short, last, now)
+        leaving = self._let_go(short, last, now)
         if tail.excess():
-            self._shorten_turn(short, enough, now)
+            leaving += self._shorten_turn(short, enough, now)
         if tail.excess():
-            self._squeeze(now)
-        if job is not None and last > job.last:
-            out = self.cancel()
-        return out
+            leaving += self._squeeze(now)
+        self._conclude(leaving, now)
+        return self.cancel() if job is not None and last > job.last else []
 
     def _plan(self, enough: Enough) -> int:
         return self._tail.plan(enough, self._budget)
@@ -160,14 +168,12 @@ class Compaction:
     def _within(self, load: Load) -> bool:
         return not self._limits.exceeded(load.parts, load.bytes, load.tokens)
 
-    @property
-    def _budget(self) -> Limits:
-        """What a summary may take: a share of the limits, and of what there is now."""
-        if not self._compress:
-            return Limits(0, 0, 0)
+    def _allot(self) -> None:
+        """What a summary may take: a share of the limits, and of what there is before it."""
         share = self._limits.share(SUMMARY_SHARE)
         tokens = min(share.tokens, _SUMMARY_TOKENS, max(_LEAST_TOKENS, self._tail.tokens // 4))
-        return Limits(1, share.bytes, tokens)
+        if self._compress:
+            self._budget = Limits(1, share.bytes, tokens)
 
     def _half_free(self, now: float) -> Enough:
         """Until half of what is not pinned for good is free, and no policy wants more."""
@@ -183,30 +189,22 @@ class Compaction:
 
     # -- doing it -----------------------------------------------------------------------------
 
-    def _compact(self, reason: str, last: int, now: float) -> None:
-        """Demote old media, and let all up to number `last` leave; a new list in any case."""
-        tail = self._tail
-        first = tail.units[0].seq if tail.units else 0
-        left = tail.leave_through(last)
+    def _let_go(self, reason: str, last: int, now: float) -> list[Unit]:
+        """Let all up to number `last` leave, and demote old media; return what left."""
+        left = self._tail.leave_through(last)
         self._note_left(reason, left, now)
         self._demote(now)
-        if last and first:
-            self._extract(left, first, last, now)
-        self.rebuild()
+        return left
 
-    def _shorten_turn(self, reason: str, enough: Enough, now: float) -> None:
-        tail = self._tail
-        first = tail.units[0].seq if tail.units else 0
-        front, behind = tail.leave_parts(enough, self._budget)
+    def _shorten_turn(self, reason: str, enough: Enough, now: float) -> list[Unit]:
+        front, behind = self._tail.leave_parts(enough, self._budget)
         self._note_left(reason, front, now)
         self._note_left("long_turn", behind, now)
-        if front:
-            self._extract(front, first, tail.units[0].seq - 1, now)
-        self.rebuild()
+        return front
 
-    def _squeeze(self, now: float) -> None:
+    def _squeeze(self, now: float) -> list[Unit]:
         old = self._tail.summary
-        gone, cut = self._tail.squeeze()
+        gone, cut = self._tail.squeeze(self._budget.less(self._tail.summary_size))
         self._note_left("pins", gone, now)
         if old is not None and self._tail.summary is None:
             self._tally.fail("no_room")
@@ -215,6 +213,14 @@ class Compaction:
                 self._note_left("too_large", [unit], now)
             else:
                 self._note("cut", "too_large", [unit], now, small.tokens)
+        return gone
+
+    def _conclude(self, left: list[Unit], now: float) -> None:
+        """Quote what left in the summary, and make the list anew."""
+        units = self._tail.units
+        if left:
+            last = units[0].seq - 1 if units else self._tally.seq
+            self._extract(left, min(left[0].seq, last), last, now)
         self.rebuild()
 
     def _demote(self, now: float) -> None:
@@ -307,13 +313,14 @@ class Compaction:
             self._tally.fail("stale")
             return []
         self._job = None
+        self._allot()
         tail = self._tail
         stands = bool(tail.units) and tail.units[0].seq == job.first and not self._spoilt
         text = text.strip()
         if failure or not text:
             self._tally.fail(failure or "empty")
             if stands:
-                self._compact("summary", job.last, now)
+                self._conclude(self._let_go("summary", job.last, now), now)
         elif stands:
             first = tail.units[0].seq
             left = tail.leave_through(job.last)
@@ -371,5 +378,5 @@ def _quoted(old: Summary | None, units: list[Unit]) -> str:
         for part in unit.parts:
             line = line_of(part)
             if line:
-                lines.append(f"> {part.role}: {line}")
+                lines.append(f"> {role_of(part)}: {line}")
     return "\n".join(lines)

@@ -88,8 +88,7 @@ class Pending:
 
     def finalize(self) -> None:
         """No more will be added."""
-        if self._end is None:
-            self._end = len(self._parts)
+        self._end = len(self._parts)
         self._tell()
 
     def fail(self, why: str) -> None:

@@ -18,7 +18,7 @@ from vivace.machines.measure import Counter, Limits, as_json, checked, count_byt
 from vivace.machines.retention import Rank, Unit
 from vivace.part import Audio, Call, Data, Image, Part, Response
 
-__all__ = ["Line", "Summary", "extracted", "line_of", "told", "weight"]
+__all__ = ["Line", "Summary", "extracted", "line_of", "role_of", "told", "weight"]
 
 _LINE_CHARS = 200  # longer ones are cut: two or three sentences
 _MOST_LINES = 64  # in a summary, however large its budget is
@@ -77,7 +77,9 @@ def extracted(
     found = list(_candidates(old, units))
     ends = {found[0][1], found[-1][1]} if found else set()
     ranked = heapq.nlargest(_MOST_LINES, found, key=lambda it: (it[1] in ends, it[0], it[1]))
-    chosen = _within([_line(*it) for it in ranked], budget.tokens * 4)
+    chars = budget.tokens * 4
+    most = max(_LINE_CHARS // 5, min(_LINE_CHARS, chars // 4))  # no line has it all to itself
+    chosen = _within([_line(*it, most) for it in ranked], chars)
     while True:
         kept = tuple(sorted(chosen, key=lambda line: line.seq))
         summary = msgspec.structs.replace(empty, lines=kept)
@@ -124,10 +126,10 @@ def _candidates(
                 yield worth + bonus, unit.seq, part
 
 
-def _line(worth: float, seq: int, what: Part | Line) -> Line:
+def _line(worth: float, seq: int, what: Part | Line, most: int) -> Line:
     if isinstance(what, Line):
-        return what
-    return Line(seq, _role(what), _clipped(line_of(what)), worth)
+        return msgspec.structs.replace(what, text=_clipped(what.text, most))
+    return Line(seq, role_of(what), _clipped(line_of(what), most), worth)
 
 
 def _sentences(text: str) -> list[str]:
@@ -166,11 +168,12 @@ def line_of(part: Part) -> str:
     return " ".join(text.split())
 
 
-def _clipped(line: str) -> str:
-    return line if len(line) <= _LINE_CHARS else line[: _LINE_CHARS - 1].rstrip() + "…"
+def _clipped(line: str, most: int = _LINE_CHARS) -> str:
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
-def _role(part: Part) -> str:
+def role_of(part: Part) -> str:
+    """Who says it, as a summary tells it."""
     if isinstance(part.body, Call | Response):
         return "tool"
     return "user" if part.role == "user" else "model"
@@ -188,7 +191,7 @@ def weight(part: Part) -> float:
     text = text[:_LINE_CHARS]
     worth = min(len(text), 100) / 200
     if part.role == "user":
-        worth += 1.0
+        worth += 3.0
     if _DIGIT.search(text):
         worth += 2.0
     if _NAME.search(text):

@@ -173,7 +173,7 @@ class Tail:
         rest = Rest(self, self.summary_size, reserve)
         soft = self.pins.outlook()
         last, found = 0, list[int]()
-        for index, unit in enumerate(self.units):
+        for index, unit in enumerate(self.units):  # pragma: no branch - the newest turn ends it
             if unit.starts:
                 rest.oldest_at = unit.added_at
                 if last and (rest.turns == 1 or enough(rest)):
@@ -233,12 +233,13 @@ class Tail:
             behind.append(unit)
         return front, behind
 
-    def squeeze(self) -> tuple[list[Unit], list[tuple[Unit, Unit | None]]]:
+    def squeeze(self, reserve: Limits) -> tuple[list[Unit], list[tuple[Unit, Unit | None]]]:
         """The limits are exceeded by what stays: shrink the newest turn to the room beside pins.
 
+        reserve: what a summary will need besides.
         Returns what left from among the pins, and each unit that was cut with what is left of it.
         """
-        cut = self._cut_to_room(last=False)
+        cut = self._cut_to_room(reserve, last=False)
         gone: list[Unit] = []
         if self.excess():
             gone = self.pins.fit(Limits(0, 0, 0))
@@ -250,23 +251,21 @@ class Tail:
             cut.append((self._free_units()[-1], None))
             self.remove(self.units.index(cut[-1][0]))
         if self.excess():
-            cut += self._cut_to_room(last=True)
+            cut += self._cut_to_room(reserve, last=True)
         self.beheaded |= bool(self.units) and not self.units[0].asks
         return gone, cut
 
-    def _cut_to_room(self, *, last: bool) -> list[tuple[Unit, Unit | None]]:
+    def _cut_to_room(self, reserve: Limits, *, last: bool) -> list[tuple[Unit, Unit | None]]:
         """Cut a question and the newest of the answer, or either, to the room beside the rest.
 
         last: what has no form that is small enough leaves; else it stays as it is.
         """
         units = self._free_units()
-        if not units:
-            return []
         sizes = [Limits(len(unit.parts), unit.bytes, unit.tokens) for unit in units]
         used = Limits(0, 0, 0)
         for size in sizes:
             used = used.more(size)
-        room = self._limits.less(self.size.less(used))
+        room = self._limits.less(reserve).less(self.size.less(used))
         cut: list[tuple[Unit, Unit | None]] = []
         for unit, before in zip(units[::-1], [*sizes[-2::-1], Limits(0, 0, 0)], strict=True):
             # The newest has what the one before it leaves, and half of the room at least.

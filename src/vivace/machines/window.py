@@ -358,10 +358,8 @@ class Window(Machine):
 
     def _give_up_calls(self) -> None:
         while (settled := self._exchanges.overdue(self._now)) is not None:
-            if settled.unanswered:
-                self._tally.note(
-                    Change(self._now, "evicted", "unanswered", settled.unanswered, 0, 0)
-                )
+            change = Change(self._now, "evicted", "unanswered", settled.unanswered, 0, 0)
+            self._tally.note(change)
             if settled.parts:
                 self._tally.seq += 1
                 self._tally.extra += 1
