@@ -70,6 +70,20 @@ async def test_a_job_that_ends_as_it_is_cancelled_is_not_answered() -> None:
     assert answers == []
 
 
+async def test_a_job_that_cancels_itself_is_not_answered() -> None:
+    """It ends before the cancellation reaches it."""
+    answers: list[Item] = []
+    background = Background(answers.append)
+    job = Job()
+
+    async def gives_up() -> None:
+        background.cancel(job)
+
+    background.begin(job, gives_up)
+    await asyncio.sleep(1.0)
+    assert answers == []
+
+
 async def test_closing_stops_all() -> None:
     """And waits for their cleanup."""
     log: list[str] = []

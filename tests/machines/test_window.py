@@ -1104,9 +1104,10 @@ def test_pictures_of_one_turn() -> None:
     window.add(Part.audio(bytes(320_000), words="what is it?"), 0.0)
     window.add(Part.audio(bytes(320)), 0.0)  # a token: no text is cheaper
     window.add(Part.image(b"4", role="model"), 0.0)
+    window.add(Part.audio(bytes(320_000), words="young", role="model"), 15.0)
     window.add(user("u2"), 20.0)
     shown = [part.text or part.bytes[:1] for part in window.parts()]
-    assert shown[1:] == [b"3", "what is it?", b"\x00", b"4", "u2"]
+    assert shown[1:] == [b"3", "what is it?", b"\x00", b"4", b"\x00", "u2"]
     stats = window.statistics()
     assert stats.evicted == {"turns": 2, "superseded": 2}
     assert stats.demoted == {"audio": 1}

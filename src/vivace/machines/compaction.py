@@ -265,10 +265,8 @@ class Compaction:
     def _extract(self, left: list[Unit], first: int, last: int, now: float) -> None:
         """Summarise without a model, within what room there is."""
         old = self._tail.summary
-        if not self._compress:
-            return
         parts = sum(len(unit.parts) for unit in left) + (old.parts if old else 0)
-        if not parts:
+        if not (self._compress and parts):
             return
         empty = Summary(old.first if old else first, last, parts)
         new = extracted(empty, old, left, self._room(), self._count)
