@@ -47,6 +47,14 @@ def test_what_fits_stays() -> None:
     assert (len(window), window.statistics().evicted) == (8, {})
 
 
+def test_a_prompt_that_only_grows_is_of_one_generation() -> None:
+    """Until a compaction, a late part of the system's or a cut of a reply."""
+    window = filled(8)
+    assert window.generation == 0
+    window.add(user("u4"), 0.0)
+    assert window.generation == 1
+
+
 def test_at_the_limit_turns_leave_until_half_is_free() -> None:
     """The ninth part of eight makes whole turns leave until at most four parts are left."""
     window = filled(9)

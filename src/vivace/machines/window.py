@@ -103,8 +103,6 @@ class Window(Machine):
             duration_s=self._duration_s,
         )
 
-    # -- the four entrances -------------------------------------------------------------------
-
     def feed(self, item: Item, now: float) -> list[Output]:
         """Take a part in, or the answer to a `Summarize` job."""
         match item:
@@ -121,8 +119,6 @@ class Window(Machine):
     def finish(self, now: float) -> list[Output]:
         """Nothing more will come: a summary that is still being written is not waited for."""
         return self._compaction.cancel()
-
-    # -- parts --------------------------------------------------------------------------------
 
     def add(self, part: Part, now: float, *, pinned: bool = False) -> list[Output]:
         """Take a part in; what there is no room for any more leaves.
@@ -252,6 +248,11 @@ class Window(Machine):
 
     def __len__(self) -> int:
         return self._tail.parts
+
+    @property
+    def generation(self) -> int:
+        """Another number whenever anything but the end of the prompt has changed."""
+        return self._tail.generation
 
     def waiting(self, turn: int) -> int:
         """How many calls of reply `turn` still wait for their response."""
