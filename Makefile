@@ -24,7 +24,7 @@ SEEDS      ?= 200
 N          ?= 10000
 CASE_SEEDS ?= 500
 
-.PHONY: demo check test seeds simulate interop bench bench-quick peers changelog clean
+.PHONY: demo check test seeds simulate prompt interop bench bench-quick peers changelog clean
 
 demo: $(VENV)/.local
 	$(BIN)/vivace talk --out demo-out \
@@ -74,6 +74,11 @@ interop: $(INTEROP)/.ready
 	    tests/interop tests/processors/test_genai.py tests/test_readme.py
 	@$(INTEROP)/bin/coverage combine --quiet
 	$(INTEROP)/bin/python tools/coverage_by_module.py --interop
+
+# Sixty turns with the local model in a small prompt; rewrites docs/prompt.png. Some minutes.
+prompt: $(VENV)/.local
+	$(BIN)/vivace models pull
+	$(BIN)/python tools/long_conversation.py
 
 # Measures everything and rewrites docs/benchmarks.md and its picture.
 bench: $(VENV)/.local peers

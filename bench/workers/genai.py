@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Awaitable, Callable
 
 from genai_processors import content_api, processor
+from genai_processors.core import window
 from genai_processors.core.rate_limit_audio import RateLimitAudio
 
 from bench.workers.jobs import jobs_of
 from bench.workers.pacing_jobs import RATE, Paced, pacing_jobs
+from bench.workers.prompting import prompt_jobs
 from bench.workers.serve import serve
 
 
@@ -55,6 +57,25 @@ PACED = Paced(
     seconds=lambda part: len(part.bytes) / 2 / RATE if content_api.is_audio(part.mimetype) else 0.0,
 )
 
+
+def prompt() -> tuple[Callable[[int], None], Callable[[], Awaitable[object]]]:
+    """A rolling prompt of ten minutes, which its documentation calls the default."""
+    rolling = window.RollingPrompt(duration_prompt_sec=600)
+    said = (
+        content_api.ProcessorPart("hello, how are you today, my friend?", role="user"),
+        content_api.ProcessorPart("I am fine, thank you.", role="model"),
+    )
+
+    def add(number: int) -> None:
+        rolling.add_part(said[number & 1])
+
+    async def first() -> object:
+        await rolling.finalize_pending()  # which begins the next one, with all that was said
+        return await anext(aiter(rolling.pending()))
+
+    return add, first
+
+
 if __name__ == "__main__":
     jobs = jobs_of(chain, content_api.ProcessorPart("hello"), lambda: ["x"])
-    serve({**jobs, **pacing_jobs(PACED)}, "genai-processors")
+    serve({**jobs, **pacing_jobs(PACED), **prompt_jobs(prompt)}, "genai-processors")

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import vivace
 from bench.workers.jobs import jobs_of, per_part, source
 from bench.workers.pacing_jobs import CHUNK_S, RATE, Paced, pacing_jobs
+from bench.workers.prompting import prompt_jobs
+from bench.workers.reuse import reuse
 from bench.workers.serve import Job, serve
-from vivace import AudioRateLimiter, Interrupted, Part, Processor, part_processor, processor
+from vivace import (
+    AudioRateLimiter,
+    Interrupted,
+    Part,
+    Processor,
+    RollingPrompt,
+    part_processor,
+    processor,
+)
 from vivace.flow.clock import now
 from vivace.machines.chunking import Waiting
 from vivace.machines.pacing import Pacer
@@ -140,7 +150,25 @@ async def cut(parts: int) -> dict[str, Any]:
     return {"value": took / parts, "bare": bare / parts, "pacer": whole / parts}
 
 
+SAID = (Part("hello, how are you today, my friend?"), Part("I am fine, thank you.", role="model"))
+
+
+def prompt() -> tuple[Callable[[int], None], Callable[[], Awaitable[object]]]:
+    """A rolling prompt as it comes."""
+    rolling = RollingPrompt()
+
+    def add(number: int) -> None:
+        rolling.add_part(SAID[number & 1])
+
+    async def first() -> object:
+        part = await anext(rolling.pending())
+        rolling.finalize_pending()
+        return part
+
+    return add, first
+
+
 if __name__ == "__main__":
-    jobs = {**jobs_of(chain, PART, lambda: ["x"]), "hop": hop}
+    jobs = {**jobs_of(chain, PART, lambda: ["x"]), **prompt_jobs(prompt), "hop": hop}
     paced: dict[str, Job] = {**pacing_jobs(PACED), "grown": grown, "hour": hour, "cut": cut}
-    serve({**jobs, **paced}, "vivace")
+    serve({**jobs, **paced, "reuse": reuse}, "vivace")

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from vivace.machines.floor import FloorRules
     from vivace.machines.interrupt import Interrupt, Overlap
     from vivace.machines.pacing_counts import PacingReport
+    from vivace.machines.policy import KeepAll, LastTurns, MaxAge, TokenBudget
+    from vivace.machines.prompt_records import PromptStatistics
+    from vivace.machines.retention import Keywords
     from vivace.metrics.spans import Spans
     from vivace.metrics.trace import Trace, trace
     from vivace.part import (
@@ -152,6 +155,12 @@ __all__ = [
     "Overlap",
     "FloorRules",
     "RollingPrompt",
+    "PromptStatistics",
+    "LastTurns",
+    "MaxAge",
+    "TokenBudget",
+    "KeepAll",
+    "Keywords",
     # watching runs
     "observe",
     "add_hook",
@@ -198,6 +207,9 @@ _HOMES = {
     "vivace.live.rolling_prompt": "RollingPrompt",
     "vivace.machines.floor": "FloorRules",
     "vivace.machines.interrupt": "Interrupt Overlap",
+    "vivace.machines.policy": "KeepAll LastTurns MaxAge TokenBudget",
+    "vivace.machines.prompt_records": "PromptStatistics",
+    "vivace.machines.retention": "Keywords",
     "vivace.metrics.trace": "trace Trace",
     "vivace.metrics.spans": "Spans",
 }

@@ -5,6 +5,7 @@
     │   └── AudioError       audio of a wrong shape: odd bytes, unknown format, no audio file
     ├── FlowError            streams, channels and runs
     │   ├── Closed           this side was closed by its owner; nothing more will come or go
+    │   ├── PromptChanged    what was read of a prompt is not the prompt any more
     │   └── StageError       a stage was built or composed wrongly
     ├── ExtraMissing         an optional package is not there; the message names the command
     ├── NotAllowed           a machine was given an event that its state does not allow
@@ -37,6 +38,10 @@ class FlowError(VivaceError, RuntimeError):
 
 class Closed(FlowError):
     """You closed it: nothing more comes out of or goes into this end."""
+
+
+class PromptChanged(FlowError):
+    """What was read of a growing prompt is not the prompt any more: begin to read anew."""
 
 
 class StageError(FlowError):

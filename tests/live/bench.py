@@ -73,9 +73,10 @@ class Bench:
         trigger: AudioTriggerMode = AudioTriggerMode.FINAL_TRANSCRIPTION,
         *,
         zero: float = 0.0,
+        window: Window | None = None,
         **manners: Any,
     ) -> None:
-        self.window = Window()
+        self.window = Window() if window is None else window
         self.ledger = Ledger()
         self.machine = Conversation(
             self.window, self.ledger, Manners(trigger=trigger, **manners), zero=zero

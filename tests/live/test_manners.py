@@ -21,6 +21,7 @@ from vivace.live.agenda import Initiative
 from vivace.live.reply import MakeReply, PromptEnded
 from vivace.machines.interrupt import Interrupt
 from vivace.machines.machine import Announce, Cancel, Tell
+from vivace.machines.window import Window
 from vivace.part import (
     Ask,
     Held,
@@ -258,12 +259,15 @@ def test_a_noise_lets_nobody_begin_anew() -> None:
 def test_a_prompt_that_changed_from_its_beginning() -> None:
     """A system part leads the prompt, so whoever has read on without it begins anew."""
     bench = Bench()
-    bench.feed(1.0, started(1.0))
-    [first] = bench.reading
-    out = bench.feed(1.5, Part("Be kind", role="system"))
+    bench.feed(0.5, Part("Earlier"))
+    bench.until(10.0)
+    bench.over(10.0)
+    bench.feed(11.0, started(11.0))
+    [*_, first] = bench.reading
+    out = bench.feed(11.5, Part("Be kind", role="system"))
     assert Cancel(first) in out
-    bench.feed(2.0, ended(2.0), final("Hello you", 2.0), turn_ended(2.0))
-    assert bench.prompt() == ["system: Be kind", "user: Hello you"]
+    bench.feed(12.0, ended(12.0), final("Hello you", 12.0), turn_ended(12.0))
+    assert bench.prompt() == ["system: Be kind", "user: Earlier", "user: Hello you"]
 
 
 def test_a_turn_of_many_pictures() -> None:
@@ -539,7 +543,7 @@ def test_what_comes_during_a_reply_follows_it() -> None:
 
 def test_a_stash_has_a_bound() -> None:
     """Of many pictures the oldest are let go; calls and responses never are."""
-    bench = answering("It is")
+    bench = answering("It is", window=Window(max_tokens=1_000_000))
     bench.feed(2.5, Part.call("lamp", id="1"))
     bench.feed(2.5, *[Part.image(bytes([n % 256])) for n in range(300)])
     bench.feed(2.5, Part.response("lamp", "on", id="1"))

@@ -254,13 +254,19 @@ async def test_a_started_call_survives_a_barge_in() -> None:
     seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
     assert endings(seen) == [(2.0, 1, "interrupted"), (6.0, 2, "done"), (6.0, 3, "done")]
     assert responses(seen) == [(6.0, "a", "sunny")]
+    asked = ["user: weather?", "model: One moment.—"]
     assert model.prompt(1) == [
-        "user: weather?",
-        "call look a",
-        "model: One moment.—",
+        *asked,
+        'user: (Still running, without a result yet: look({"seconds":5}).)',
         "user: and tell me a story",
     ]
-    assert model.prompt(2) == [*model.prompt(1), "model: Sure. Go on.", "result of a"]
+    assert model.prompt(2) == [
+        *asked,
+        "user: and tell me a story",
+        "model: Sure. Go on.",
+        "call look a",
+        "result of a",
+    ]
 
 
 async def test_a_result_that_comes_while_the_user_speaks_is_in_the_next_prompt() -> None:
@@ -366,8 +372,8 @@ async def test_when_idle_is_told_after_the_reply() -> None:
     assert responses(seen) == [(3.0, "a", "sunny")]
     assert model.prompt(1) == [
         "user: pizza!",
-        "call order a",
         "model: I order it. Anything else?",
+        "call order a",
         "result of a",
     ]
 
@@ -459,7 +465,7 @@ async def test_the_program_answers_a_call(tools: Sequence[Any]) -> None:
     seen = await answering(live, turn(0.0, "light!"), 3.0, times=2)()
     assert responses(seen) == [(3.0, "a", "on")]
     assert heard(seen) == [(0.0, 1, "I do."), (3.0, 2, "It is on.")]
-    assert model.prompt(1) == ["user: light!", "call lamp a", "model: I do.", "result of a"]
+    assert model.prompt(1) == ["user: light!", "model: I do.", "call lamp a", "result of a"]
 
 
 # -- ids -----------------------------------------------------------------------------------------

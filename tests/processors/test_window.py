@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vivace.errors import FlowError, StageError
+from vivace.errors import FlowError, PartError, StageError
 from vivace.flow.clock import now
 from vivace.flow.part_processor import part_processor
 from vivace.flow.processor import Processor, processor
@@ -180,6 +180,33 @@ async def test_a_stream_that_begins_again_begins_again() -> None:
     """When the time jumps back further than the window reaches, what was before is gone."""
     source = [Part("a", at=100.0), Part("b", at=101.0), Part("c", at=0.0), Part("d", at=1.0)]
     assert await texts(window(joined, seconds=5.0), source) == ["a", "ab", "c", "cd"]
+
+
+async def test_the_systems_parts_lead_every_prompt() -> None:
+    """From then on, however many parts come; they make no call."""
+    source = [Part("a"), Part("S", role="system"), *"bc", Part("T", role="system"), *"de"]
+    prompts = ["a", "Sab", "Sbc", "STcd", "STde"]
+    assert await texts(window(joined, max_parts=2), source) == prompts
+
+
+async def test_more_than_64_parts_of_the_systems() -> None:
+    """They would never leave: an error, after the answers before it."""
+    source = [Part("S", role="system") for _ in range(65)]
+    error, seen = await outcome(aiter(window(joined)([Part("a"), *source])))
+    assert str(error).startswith("64 parts of the system's lead the prompt already")
+    assert (type(error), seen) == (PartError, ["a"])
+
+
+async def test_a_call_and_its_response_are_in_a_prompt_together() -> None:
+    """Either alone is left out; of what would be nothing, no call is made."""
+
+    @processor
+    async def kinds(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        yield Part(" ".join([part.text or type(part.body).__name__ async for part in stream]))
+
+    call, response = Part.call("look", id="1"), Part.response("look", "a cat", id="1")
+    prompts = await texts(window(kinds, max_parts=3), [call, "a", response, "b", "c"])
+    assert prompts == ["a", "Call a Response", "a b", "b c"]
 
 
 @given(

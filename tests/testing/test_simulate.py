@@ -16,7 +16,6 @@ from vivace import (
     LiveModelProcessor,
     Part,
     Processor,
-    Response,
     Resumed,
     Speak,
     Transcribe,
@@ -169,14 +168,6 @@ async def does_not_listen(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
             yield part
 
 
-async def renames_responses(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
-    """Answers calls that nobody made."""
-    async for part in stream:
-        if isinstance(part.body, Response):
-            yield Part.response(part.body.name, 1, id="other")
-        yield part
-
-
 async def loses_sound(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
     """Loses a chunk of the user's."""
     chunks = 0
@@ -249,7 +240,6 @@ TOOLS = Dialogue(
             "answered in time",
             "the floor is agent",
         ),
-        (TOOLS, with_stages(renames_responses), "pairs whole", "without its call"),
         (PLAIN, with_stages(loses_sound), "counters add up", "bytes of the user's"),
         (PLAIN, with_stages(hoards), "bounds kept", "wait in stage 4"),
         (PLAIN, with_stages(starts_a_task), "all joined", "left behind"),

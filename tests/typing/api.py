@@ -31,7 +31,11 @@ from vivace import (
     InputEnded,
     Interrupt,
     Interrupted,
+    KeepAll,
+    Keywords,
+    LastTurns,
     LiveModelProcessor,
+    MaxAge,
     McpServer,
     Overlap,
     PacingReport,
@@ -41,6 +45,7 @@ from vivace import (
     PlayedTo,
     Playing,
     Processor,
+    PromptStatistics,
     Resample,
     Reset,
     Response,
@@ -53,6 +58,7 @@ from vivace import (
     SpeechEnded,
     SpeechStarted,
     Stream,
+    TokenBudget,
     Tool,
     Toolbox,
     Tools,
@@ -476,6 +482,18 @@ async def remember(part: Part) -> None:
     prompt.apply_stash()
     assert_type(prompt.pending(), AsyncIterator[Part])
     assert_type(prompt.parts(), list[Part])
+    assert_type(prompt.statistics(), PromptStatistics)
+    assert_type(prompt.statistics().reused_share, float)
+    assert_type(prompt.cut_reply(3, heard="so far"), bool)
+    assert_type(prompt.snapshot(), bytes)
+    prompt.restore(prompt.snapshot())
+    RollingPrompt(policy=LastTurns(turns=20, down_to=10), summarizer=shout)
+    RollingPrompt(policy=TokenBudget(trigger=4000, target=2000), important=[Keywords(["mayday"])])
+    RollingPrompt(policy=MaxAge(60.0), count_tokens=lambda part: len(part.text))
+    RollingPrompt(compression_enabled=False, policy=KeepAll(), max_tokens=8000)
+    prompt.statistics().parts = 3  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
+    RollingPrompt(policy=20)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    RollingPrompt(summarizer="model")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     prompt.add_part("text")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     prompt.add_part(part, "highest")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 

@@ -117,11 +117,11 @@ class Answering:
             out.append(self.news.tell("brought_back", now, turn=turn))
             out += self.replies.bring_back(turn, self._ledger.heard)
         else:
-            asked = self.replies.ask(turn, now)
-            told = [{"role": part.role, "text": as_told(part)} for part in self.memory.parts()]
+            asked = self.replies.ask(turn, now, self.tool_use.running())
+            told = [{"role": part.role, "text": as_told(part)} for part in self.replies.prompt]
             out += [self.news.tell("asked", now, turn=turn, prompt=told), *asked]
         assert self.replies.out is not None
-        self.tool_use.asked(self.replies.out.made, self.memory.parts())
+        self.tool_use.asked(self.replies.out.made, self.replies.prompt)
         return out
 
     def tooling(self, outputs: Iterable[ToolOutput], now: float) -> list[Output]:

@@ -75,9 +75,9 @@ class Memory:
         """The prompt."""
         return tuple(self._window.parts())
 
-    def stands(self) -> tuple[int, int]:
+    def stands(self) -> int:
         """Changes when anything but the end of the prompt does."""
-        return self._window.dropped, self._window.pinned
+        return self._window.generation
 
     def add(self, part: Part, now: float) -> None:
         """Add a part now. Raises PartError if too much is pinned."""

@@ -6,7 +6,7 @@ memory's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -43,7 +43,7 @@ class _Ahead(msgspec.Struct):
     """
 
     made: MakeReply
-    stands: tuple[int, int]
+    stands: int
     told: int
     guess: list[Part] | None = None
 
@@ -55,6 +55,7 @@ class Replies:
         self._memory = memory
         self._ahead: _Ahead | None = None
         self.out: Out | None = None
+        self.prompt: tuple[Part, ...] = ()  # of the newest reply that the model was asked for
         self._back: Out | None = None  # cancelled, perhaps for nothing
         self._verdicts: list[bool] = []  # on guesses, not told yet
 
@@ -122,26 +123,34 @@ class Replies:
 
     # -- a reply is wanted --------------------------------------------------------------------
 
-    def ask(self, turn: int, now: float) -> list[Output]:
-        """The user's turn enters the prompt, and the model's reply to it goes out as `turn`."""
+    def ask(self, turn: int, now: float, notes: Sequence[Part] = ()) -> list[Output]:
+        """The user's turn enters the prompt, and the model's reply to it goes out as `turn`.
+
+        notes: what the model is told this once, before the turn.
+        """
         said = self._memory.turn()
         ahead = self._ahead
-        right = ahead is not None and ahead.guess is not None and _same(ahead.guess, said)
+        guessed = ahead is not None and ahead.guess is not None and not notes
+        right = guessed and ahead is not None and _same(ahead.guess or [], said)
         if right and ahead is not None and self._stands(ahead):
             self._memory.take_turn(now)
             self._verdicts.append(True)
             self._ahead = None
+            self.prompt = self._memory.parts()
             return [*self.drop_back(), self._give(ahead.made, turn)]
         out = self.grow() if ahead is not None and ahead.guess is None else self.stop_reading()
+        if self._ahead is not None:
+            out += [Tell(self._ahead.made, note) for note in notes]
         self._memory.take_turn(now)
         out += self.grow()
+        self.prompt = _before(self._memory.parts(), said, notes)
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead.told - len(ahead.made.prompt) <= _TOLD:
             out.append(Tell(ahead.made, PromptEnded()))
             return [*self.drop_back(), *out, self._give(ahead.made, turn)]
         if ahead is not None:
             out.append(Cancel(ahead.made))
-        made = MakeReply(self._memory.parts(), ended=True)
+        made = MakeReply(self.prompt, ended=True)
         return [*self.drop_back(), *out, made, self._give(made, turn)]
 
     def say(self, text: str, turn: int, *, protected: bool) -> list[Output]:
@@ -194,6 +203,14 @@ class Replies:
 
     def _stands(self, ahead: _Ahead) -> bool:
         return ahead.stands == self._memory.stands()
+
+
+def _before(prompt: tuple[Part, ...], said: list[Part], notes: Sequence[Part]) -> tuple[Part, ...]:
+    """`prompt` with `notes` before what was said last, if that stands at its end."""
+    at = len(prompt) - len(said)
+    if at < 0 or list(prompt[at:]) != said:
+        at = len(prompt)
+    return (*prompt[:at], *notes, *prompt[at:])
 
 
 def _same(guess: list[Part], said: list[Part]) -> bool:

@@ -6,6 +6,7 @@ answer, and the reply goes on with a step more, under the same number.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 import msgspec
@@ -19,6 +20,7 @@ from vivace.part import Call, Part, Response
 
 __all__ = ["ToolUse"]
 
+_UNANSWERED = 256  # calls that a program may leave without an answer
 _SPEAKS: dict[State, Who] = {State.IDLE: "idle", State.THINKING: "agent", State.AGENT: "agent"}
 
 
@@ -32,6 +34,8 @@ class ToolUse:
         self.calls: ToolCalls = ToolCalls() if calls is None else calls
         self._step: MakeReply | None = None
         self._prompt: list[Part] = []
+        self._called: set[str] = set()  # the ids of the calls in it
+        self._unanswered: OrderedDict[str, Part] = OrderedDict()
         self._said_at = 0
         self._open = False  # something was said, and no space came after it
 
@@ -66,8 +70,33 @@ class ToolUse:
         self._begin(made, prompt)
 
     def entered(self, part: Part) -> None:
-        """A call or a response has entered the conversation."""
+        """A call or a response has entered the conversation. A response brings its call along."""
+        if (call := part.function_call) is not None:
+            self._unanswered[call.id] = part
+            self._called.add(call.id)
+            if len(self._unanswered) > _UNANSWERED:
+                self._unanswered.popitem(last=False)
+        elif (response := part.function_response) is not None:
+            asked = self._unanswered.pop(response.id, None)
+            if asked is not None and response.id not in self._called:
+                self._called.add(response.id)
+                self._prompt.append(asked)
         self._prompt.append(part)
+
+    def running(self) -> list[Part]:
+        """What the model is told of calls that have no result yet, so that it makes them once.
+
+        A call enters the prompt together with its response. Until then this stands for it.
+        """
+        if not self._unanswered:
+            return []
+        calls = [part.function_call for part in self._unanswered.values()]
+        told = ", ".join(
+            f"{call.name}({msgspec.json.encode(dict(call.args)).decode()})"
+            for call in calls
+            if call
+        )
+        return [Part(f"(Still running, without a result yet: {told}.)", metadata={"note": True})]
 
     def next_step(self) -> MakeReply:
         """The reply goes on, with all that has come since."""
@@ -77,5 +106,10 @@ class ToolUse:
 
     def _begin(self, made: MakeReply, prompt: Iterable[Part]) -> None:
         self._prompt = list(prompt)
+        self._called = {part.function_call.id for part in self._prompt if part.function_call}
         self._said_at = len(self._prompt)
         self._step = made
+
+
+def _line(call: Call) -> str:
+    return f"{call.name}({msgspec.json.encode(dict(call.args)).decode()})"

@@ -1,122 +1,399 @@
-"""What the model is told: the pinned prefix, and the newest whole turns that fit.
+"""What a model is told: pins, a summary of what left, and the newest turns word for word.
 
-This file owns which parts of a conversation are in the prompt. Nothing kept is reordered, and what
-follows the pinned prefix starts with the user.
+This file owns what becomes of a part: whether it enters, what it pushes out, what a reader of the
+growing prompt gets. Times are seconds on a clock that only goes forward: one that jumps back stands
+still here until it has caught up.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-
-import msgspec
+import math
+from collections.abc import Sequence
 
 from vivace.errors import PartError
-from vivace.part import Part, Response
+from vivace.machines import measure
+from vivace.machines.admission import check_limits, is_said, judge, mended, rank_of
+from vivace.machines.compaction import Compaction, Summarize
+from vivace.machines.exchanges import Exchanges, Settled
+from vivace.machines.heard import heard_of
+from vivace.machines.machine import Item, JobDone, JobFailed, Machine, Output
+from vivace.machines.measure import Counter, Limits, checked, count_bytes
+from vivace.machines.pending import Pending, Prompts
+from vivace.machines.policy import Policy
+from vivace.machines.prompt_records import Change, PromptStatistics, Tally
+from vivace.machines.retention import Important, Keywords, Rank, Unit, is_marked
+from vivace.machines.snapshot import Snapshot, check_room, moved
+from vivace.machines.stash import Stash
+from vivace.machines.tail import Tail
+from vivace.part import Call, Interrupted, Part, Response, Signal, is_side_lane
 
-__all__ = ["Window"]
+__all__ = ["MAX_BYTES", "MAX_TOKENS", "Summarize", "Window"]
+
+MAX_TOKENS = 32_000  # what models of today read with attention, and a second or so of their time
+MAX_BYTES = 64_000_000  # half an hour of 16 kHz sound, or some hundred pictures
+_HEADROOM = 16  # a prompt begins with this fraction of its limits free, for what comes meanwhile
 
 
-class _Entry(msgspec.Struct, frozen=True):
-    part: Part
-    added_at: float
+class Window(Machine):
+    """The prompt of a conversation that never ends.
 
+    max_parts, max_bytes, max_tokens: what the prompt may hold, at all times, pins included.
+    duration_s: parts older than this leave. policy: makes parts leave earlier.
+    important: predicates; what one of them is true for outlives its turn, within a budget.
+    compress: what leaves is summarised, and old media take a cheaper form. media_s: how old.
+    summarize: summaries are written by whoever does `Summarize` jobs, as far as that is in time.
+    count_tokens: the estimate of what a part costs.
 
-class Window:
-    """Keeps the parts of a conversation within a number of parts and an age.
+    Whole turns of the user leave, the oldest first. What outlives them moves before the summary, in
+    order. A turn that is too much by itself keeps the last that the user said in it, and its newest
+    parts. Once a limit is reached so much leaves that half of what is not pinned is free.
 
-    max_parts: parts at most, pinned ones included. duration_s: parts older than this leave, a whole
-    turn at a time. A single turn that is too long or too old by itself loses its oldest parts; the
-    newest part always stays. Pinned parts (high priority, or the system's) never leave and never
-    move; when they fill the half of `max_parts`, one more raises PartError.
-
-    Once a bound is reached, so many turns leave that the window is down to three quarters of it: a
-    prompt whose beginning changes at every turn cannot be cached by whoever reads it.
+    Raises PartError for limits that hold no conversation.
     """
 
-    def __init__(self, max_parts: int = 1000, duration_s: float = 600.0) -> None:
-        if max_parts < 4:
-            raise PartError(f"a prompt of {max_parts} parts holds no conversation; use 4 or more")
-        self._max_parts = max_parts
+    def __init__(
+        self,
+        max_parts: int = 1000,
+        duration_s: float = 600.0,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_tokens: int = MAX_TOKENS,
+        policy: Policy | None = None,
+        important: Sequence[Important] = (Keywords(),),
+        compress: bool = True,
+        media_s: float = 30.0,
+        summarize: bool = False,
+        summary_within_s: float = 20.0,
+        count_tokens: Counter = measure.count_tokens,
+    ) -> None:
+        self._limits = Limits(max_parts, max_bytes, max_tokens)
+        check_limits(self._limits)
+        self._headroom = self._limits.less(self._limits.share(_HEADROOM))
         self._duration_s = duration_s
-        self._pinned: list[Part] = []
-        self._tail: deque[_Entry] = deque()
-        # Where turns begin, counted from the first part that ever came: the tail begins at
-        # `dropped`. Noted as parts come, so that nobody has to look for them later.
-        self._starts: deque[int] = deque()
-        self.dropped: int = 0
+        self._important = tuple(important)
+        self._count = count_tokens
+        self._policies = [] if policy is None else [policy]
+        # Nothing but estimates, limits and age to look at for each part.
+        estimated = count_tokens is measure.count_tokens
+        self._plain = estimated and policy is None and not summarize
+        self._media_s = media_s
+        self._compress = compress
+        self._summarize = summarize
+        self._summary_within_s = summary_within_s
+        self._now = -math.inf
+        self._start(Tally(), ())
 
-    def add(self, part: Part, now: float, *, pinned: bool = False) -> None:
-        """Add a part; what no longer fits leaves."""
-        if pinned or part.role == "system":
-            if len(self._pinned) >= self._max_parts // 2:
-                raise PartError(
-                    f"{len(self._pinned)} parts are pinned already; raise max_parts or pin less"
-                )
-            self._pinned.append(part)
+    def _start(self, tally: Tally, stash: Sequence[tuple[Part, bool]]) -> None:
+        self._tally = tally
+        self._stash = Stash(self._limits, stash)
+        self._tail = Tail(self._limits, self._count, judge(self._important, tally))
+        self._exchanges = Exchanges(self._limits.parts // 4, self._duration_s)
+        self._waiting = self._exchanges.groups  # calls; empty most of the time
+        self._prompts = Prompts(self._tail, self._limits, tally)
+        self._compaction = Compaction(
+            self._tail,
+            self._limits,
+            self._policies,
+            tally,
+            self._prompts,
+            count=self._count,
+            media_s=self._media_s if self._compress else math.inf,
+            compress=self._compress,
+            summary_within_s=self._summary_within_s if self._summarize else 0.0,
+            duration_s=self._duration_s,
+        )
+
+    def feed(self, item: Item, now: float) -> list[Output]:
+        """Take a part in, or the answer to a `Summarize` job."""
+        match item:
+            case Part():
+                return self.add(item, now)
+            case JobDone(job=Summarize() as job, result=result):
+                return self._summarised(job, result if isinstance(result, str) else "", "", now)
+            case JobFailed(job=Summarize() as job, error=error):
+                why = "timeout" if isinstance(error, TimeoutError) else "error"
+                return self._summarised(job, "", why, now)
+            case _:
+                return []
+
+    def finish(self, now: float) -> list[Output]:
+        """Nothing more will come: a summary that is still being written is not waited for."""
+        return self._compaction.cancel()
+
+    def add(self, part: Part, now: float, *, pinned: bool = False) -> list[Output]:
+        """Take a part in; what there is no room for any more leaves.
+
+        pinned: it never leaves, as the system's parts never do. A part with a true
+        `metadata["important"]` does not either, as long as there is room for pins.
+        A call enters together with its response. `Interrupted` cuts the reply that it is about.
+
+        Raises PartError if what is to be pinned exceeds the pins' half of a limit; then nothing has
+        changed.
+        """
+        if now > self._now:
+            self._now = now
         else:
-            if _is_asking(part) and not (self._tail and _is_asking(self._tail[-1].part)):
-                self._starts.append(self.dropped + len(self._tail))
-            self._tail.append(_Entry(part, now))
-        self._trim(now)
+            now = self._now
+        body, role, metadata = part.body, part.role, part.metadata
+        if (
+            pinned
+            or type(body) is not str
+            or (metadata or not isinstance(metadata, dict))
+            or (role != "user" and role != "model")
+            or (part.substream or self._waiting or not self._plain)
+        ):
+            return self._add_any(part, pinned=pinned)
+        # What `_add_any` does for plain text, spelled out: this is what a conversation costs.
+        tail, tally = self._tail, self._tally
+        seq = tally.seq = tally.seq + 1
+        size = len(body) if body.isascii() else count_bytes(part)
+        asks = role == "user"
+        starts = asks and not tail.asked
+        unit = Unit((part,), seq, now, (len(body) + 3) // 4, size, 0, asks, starts)
+        if tail.push(unit) or now > self._compaction.look_at:
+            return self._settle(unit)
+        tail.log.append(part)
+        if self._prompts.pending is not None:
+            self._prompts.changed(unit)
+        return []
+
+    def _add_any(self, part: Part, *, pinned: bool) -> list[Output]:
+        self._give_up_calls()
+        if not (part.role and isinstance(part.metadata, dict)):
+            part = mended(part, self._tally)
+        body = part.body
+        if isinstance(body, Call | Response | Signal):
+            return self._add_apart(part, body, pinned=pinned)
+        if part.substream and is_side_lane(part.substream):
+            return self._refuse("side_lane", part)
+        tokens, size = checked(self._count, part), count_bytes(part)
+        rank = rank_of(part, self._tail.pins, size, tokens, self._tally, pinned=pinned)
+        seq = self._tally.seq = self._tally.seq + 1
+        if part.role == "system":
+            return self._lead(Unit((part,), seq, self._now, tokens, size, rank))
+        asks = part.role == "user"
+        starts = asks and not self._tail.asked
+        return self._enter(Unit((part,), seq, self._now, tokens, size, rank, asks, starts))
+
+    def stash(self, part: Part, *, pinned: bool = False) -> None:
+        """Keep a part aside until `apply_stash`.
+
+        Raises FlowError once as much is stashed as a prompt can hold.
+        """
+        self._stash.put(part, pinned=pinned)
+
+    def apply_stash(self, now: float) -> list[Output]:
+        """Add what was stashed, in order, as if it came now.
+
+        A pin without room stays as an important part does, one of the system's is refused; counted.
+        """
+        out: list[Output] = []
+        for part, pinned in self._stash.take():
+            try:
+                out += self.add(part, now, pinned=pinned)
+            except PartError:
+                if part.role == "system":
+                    out += self._refuse("pins", part)
+                else:
+                    self._tally.unpinned += 1
+                    out += self.add(part, now)
+        return out
+
+    def cut_reply(
+        self, turn: int, now: float, *, heard: str | None = None, played_s: float = 0.0
+    ) -> list[Output] | None:
+        """Reply `turn` was interrupted: leave of it what was heard, marked `interrupted`.
+
+        heard: what that is. Without it, what was said in the first `played_s` seconds: by the words
+        that its audio carries, else in proportion. If that is nothing, the reply leaves.
+        Returns None if nothing of it is in the prompt word for word.
+
+        Raises PartError if it is neither said nor can be told how much was heard.
+        """
+        units = self._tail.units
+        found = [index for index, unit in enumerate(units) if is_said(unit, turn)]
+        if not found:
+            return None
+        cut = [units[index] for index in found]
+        text = heard_of([unit.parts[0] for unit in cut], played_s) if heard is None else heard
+        self._compaction.replace_reply(found, text, self._time(now))
+        self._prompts.void(f"reply {turn} in it was interrupted; take pending() anew")
+        # What is told may be longer than what there was.
+        out = self._compaction.settle(None, self._now) if self._tail.excess() else []
+        self._prompts.changed()
+        return out
+
+    # -- the growing prompt -------------------------------------------------------------------
+
+    def pending(self, now: float) -> tuple[Pending, list[Output]]:
+        """The prompt of the next turn: what is there, then what is added until `finalize`.
+
+        Raises FlowError if the one before was not finalized.
+        """
+        self._prompts.check_none()
+        self._time(now)
+        self._give_up_calls()
+        size = self._tail.size
+        crowded = self._headroom.exceeded(size.parts, size.bytes, size.tokens)
+        out = self._compaction.settle(None, self._now, "headroom" if crowded else "")
+        return self._prompts.begin(), out
+
+    def finalize(self) -> None:
+        """The pending prompt is complete. Does nothing if there is none."""
+        self._prompts.finalize()
 
     def parts(self) -> list[Part]:
-        """The prompt: pinned parts first, each group in the order it was added."""
-        return [*self._pinned, *(entry.part for entry in self._tail)]
-
-    @property
-    def pinned(self) -> int:
-        """How many of the parts are pinned: the first ones."""
-        return len(self._pinned)
+        """The prompt as it stands."""
+        return list(self._tail.log)
 
     def __len__(self) -> int:
-        return len(self._pinned) + len(self._tail)
+        return self._tail.parts
 
-    def _trim(self, now: float) -> None:
-        # O(1) a part: every part leaves once, and nothing is looked at unless something leaves.
-        if len(self) > self._max_parts:
-            self._drop_turns(lambda: len(self) > self._max_parts * 3 // 4)
-            self._drop_oldest(lambda: len(self) > self._max_parts)
-        oldest = now - self._duration_s
-        enough = oldest + self._duration_s / 4
-        if self._is_older(oldest):
-            self._drop_turns(lambda: self._is_older(enough))
-        if self._is_older(oldest):
-            self._drop_oldest(lambda: self._is_older(enough))
-        self._drop_beheaded()
+    @property
+    def generation(self) -> int:
+        """Another number whenever anything but the end of the prompt has changed."""
+        return self._tail.generation
 
-    def _is_older(self, at: float) -> bool:
-        return bool(self._tail) and self._tail[0].added_at < at
+    def waiting(self, turn: int) -> int:
+        """How many calls of reply `turn` still wait for their response."""
+        return self._exchanges.waiting(turn)
 
-    def _drop_turns(self, too_much: Callable[[], bool]) -> None:
-        """Drop turns from the old end while it is too much; the newest turn stays whole."""
-        while too_much() and (end := self._second_turn()) is not None:
-            self._drop(end)
+    # -- how it stands ------------------------------------------------------------------------
 
-    def _drop_oldest(self, too_much: Callable[[], bool]) -> None:
-        """A single turn beyond the bound: its oldest parts have to go after all."""
-        while too_much() and len(self._tail) > 1:
-            self._drop(self.dropped + 1)
+    def statistics(self) -> PromptStatistics:
+        """How it stands now, and all that was done. Looks at every part."""
+        tail, tally = self._tail, self._tally
+        return PromptStatistics(
+            parts=tail.parts,
+            bytes=tail.bytes,
+            tokens=tail.tokens,
+            pins=sum(len(unit.parts) for unit in (*tail.system, *tail.pins.units)),
+            pinned=tail.pins.held.parts,
+            turns=tail.turns,
+            stashed=len(self._stash.entries),
+            open_calls=len(self._exchanges),
+            orphans=tail.orphans(),
+            **tally.frozen(),
+        )
 
-    def _drop_beheaded(self) -> None:
-        """What is left of a turn without its question leaves when the next turn begins."""
-        if self.dropped and not _is_asking(self._tail[0].part):
-            end = self._second_turn()
-            if end is not None:
-                self._drop(end)
+    def snapshot(self) -> Snapshot:
+        """All that it knows, ages instead of times."""
+        tail = self._tail
+        return Snapshot(
+            system=[moved(unit, -self._now) for unit in tail.system],
+            pins=[moved(unit, -self._now) for unit in tail.pins.units],
+            summary=tail.summary,
+            units=[moved(unit, -self._now) for unit in tail.units],
+            beheaded=tail.beheaded,
+            groups=self._exchanges.dump(self._now),
+            answered=list(self._exchanges.answered),
+            retry_at=self._compaction.retry_at,
+            stash=list(self._stash.entries),
+            handed=self._prompts.handed,
+            same=self._prompts.same,
+            tally=self._tally,
+        )
 
-    def _second_turn(self) -> int | None:
-        """Where the second turn of the tail begins; None if there is only one."""
-        while self._starts and self._starts[0] <= self.dropped:
-            self._starts.popleft()
-        return self._starts[0] if self._starts else None
+    def restore(self, snapshot: Snapshot, now: float) -> list[Output]:
+        """Be as a window was, with the limits of this one. What was here is forgotten.
 
-    def _drop(self, end: int) -> None:
-        while self.dropped < end:
-            self._tail.popleft()
-            self.dropped += 1
+        Raises FlowError while a pending prompt is not finalized, PartError if pins have no room.
+        """
+        self._prompts.check_none()
+        check_room(snapshot, self._tail.pins.budget)
+        self._now = now = now if math.isfinite(now) else 0.0
+        out = self._compaction.cancel()
+        self._start(snapshot.tally.copy(), snapshot.stash)
+        self._exchanges.load(snapshot.groups, snapshot.answered, now)
+        self._tail.load(snapshot, now)
+        self._prompts.handed, self._prompts.same = snapshot.handed, snapshot.same
+        self._compaction.retry_at = snapshot.retry_at
+        return out + self._compaction.settle(None, now) if self._tail.excess() else out
 
+    # -- inside -------------------------------------------------------------------------------
 
-def _is_asking(part: Part) -> bool:
-    # A tool's response is not a turn of the user: it stays with its call.
-    return part.role == "user" and not isinstance(part.body, Response)
+    def _time(self, now: float) -> float:
+        if now > self._now:
+            self._now = now
+        return self._now
+
+    def _add_apart(
+        self, part: Part, body: Call | Response | Signal, *, pinned: bool
+    ) -> list[Output]:
+        """What does not enter by itself: tool traffic, which goes in pairs, and signals."""
+        tally = self._tally
+        tally.seq += 1
+        if isinstance(body, Interrupted):
+            tally.extra += 1
+            return self.cut_reply(body.turn, self._now, heard=body.heard) or []
+        if isinstance(body, Signal):
+            return self._refuse("signal", part, added=0)
+        pinned = pinned or is_marked(part.metadata)
+        if isinstance(body, Call):
+            if not self._exchanges.call(part, body, tally.seq, self._now, pinned=pinned):
+                return self._refuse("duplicate_call", part, added=0)
+            self._give_up_calls()
+            return []
+        settled = self._exchanges.response(part, body, pinned=pinned)
+        if settled is False:
+            return self._refuse("duplicate_response", part, added=0)
+        if settled is None:
+            return []
+        if settled.restored:
+            tally.repair("no_call")
+        return self._enter_block(settled)
+
+    def _enter_block(self, settled: Settled) -> list[Output]:
+        """Calls enter with their responses."""
+        parts, tail = settled.parts, self._tail
+        tokens = sum(checked(self._count, part) for part in parts)
+        size = sum(count_bytes(part) for part in parts)
+        if len(parts) >= self._limits.parts - tail.pins.held.parts:  # beside a question
+            return self._refuse("too_large", *parts, added=0)
+        rank = Rank.IMPORTANT
+        if settled.pinned and not tail.pins.room(len(parts), size, tokens):
+            rank = Rank.PINNED
+        elif settled.pinned:
+            self._tally.unpinned += len(parts)
+        return self._enter(Unit(parts, self._tally.seq, self._now, tokens, size, rank))
+
+    def _give_up_calls(self) -> None:
+        while (settled := self._exchanges.overdue(self._now)) is not None:
+            change = Change(self._now, "evicted", "unanswered", settled.unanswered, 0, 0)
+            self._tally.note(change)
+            if settled.parts:
+                self._tally.seq += 1
+                self._tally.extra += 1
+                self._enter_block(settled)
+
+    def _enter(self, unit: Unit) -> list[Output]:
+        self._tail.push(unit)
+        return self._settle(unit)
+
+    def _settle(self, unit: Unit) -> list[Output]:
+        out = self._compaction.settle(unit, self._now)
+        self._prompts.changed(unit)
+        return out
+
+    def _lead(self, unit: Unit) -> list[Output]:
+        tail = self._tail
+        tail.lead(unit)
+        out: list[Output] = []
+        if tail.excess() or len(tail.log) > len(tail.system) - 1:  # others stand there already
+            self._compaction.rebuild()
+            out = self._compaction.settle(None, self._now)
+        else:
+            tail.log.append(unit.parts[0])
+        self._prompts.changed(unit)
+        return out
+
+    def _summarised(self, job: Summarize, text: str, why: str, now: float) -> list[Output]:
+        out = self._compaction.summarised(job, text, why, self._time(now))
+        self._prompts.changed()
+        return out
+
+    def _refuse(self, reason: str, *parts: Part, added: int = 1) -> list[Output]:
+        self._tally.seq += added
+        tokens = sum(checked(self._count, part) for part in parts)
+        self._tally.note(Change(self._now, "refused", reason, len(parts), tokens, 0))
+        return []

@@ -12,15 +12,17 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
-from vivace.errors import FlowError, StageError
+from vivace.errors import FlowError, PartError, StageError
 from vivace.flow.channel import Channel
 from vivace.flow.processor import Processor
 from vivace.flow.run import Run, current_run
+from vivace.machines.exchanges import whole_pairs
 from vivace.part import Part, Signal, is_side_lane
 
 __all__ = ["window"]
 
 _PARTS_A_CALL = 16  # that may wait of a call whose turn has not come; then the call waits
+_SYSTEM = 64  # parts of the system's; they never leave
 _SIGNALS = 64  # that may wait behind a call; then reading stops
 
 
@@ -42,10 +44,13 @@ def window(
     that many are out, nothing is read.
 
     Answers come in the order of the prompts, whichever is ready first. Signals pass in their place:
-    they are in no prompt and do not count. All other parts end here. The first call that fails ends
-    the stream with its error, after the answers before it.
+    they are in no prompt and do not count. All other parts end here. The system's lead every prompt
+    from then on, and do not count; calls without their response in it, and the other way round, are
+    left out of a prompt. The first call that fails ends the stream with its error, after the
+    answers before it.
 
-    Raises StageError for numbers below 1, or seconds that cover nothing.
+    Raises StageError for numbers below 1, or seconds that cover nothing; while it runs, PartError
+    for more than 64 parts of the system's.
     """
     if not isinstance(turn_processor, Processor):
         raise StageError(f"window({turn_processor!r}): give a processor that answers a prompt")
@@ -69,6 +74,7 @@ class _Recent:
         self._reach = seconds if math.isinf(seconds) else round(seconds * 1e9)
         self._ends: deque[tuple[int, Part]] = deque(maxlen=max_parts)
         self._end = 0
+        self._system: list[Part] = []
 
     def add(self, part: Part) -> None:
         if part.at is not None:
@@ -77,9 +83,15 @@ class _Recent:
         while not self._is_near(self._ends[0][0]):
             self._ends.popleft()
 
+    def lead(self, part: Part) -> None:
+        if len(self._system) >= _SYSTEM:
+            raise PartError(f"{_SYSTEM} parts of the system's lead the prompt already; join them")
+        self._system.append(part)
+
     def parts(self) -> list[Part]:
         # Not only the oldest may be too far away: two voices need not be in step.
-        return [part for end, part in self._ends if self._is_near(end)]
+        near = whole_pairs([part for end, part in self._ends if self._is_near(end)])
+        return self._system + near if near else []
 
     def _is_near(self, end: int) -> bool:
         return abs(self._end - end) < self._reach
@@ -126,10 +138,13 @@ class _Window(Processor):
                 if isinstance(part.body, Signal):
                     await calls.places.send(part)
                     continue
+                if part.role == "system":
+                    recent.lead(part)
+                    continue
                 recent.add(part)
                 count += 1
-                if count % self._stride == 0:
-                    await calls.begin(recent.parts())
+                if count % self._stride == 0 and (prompt := recent.parts()):
+                    await calls.begin(prompt)
         except asyncio.CancelledError:
             calls.places.close(FlowError("what a window reads from was cancelled from inside"))
             raise

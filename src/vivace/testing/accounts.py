@@ -145,7 +145,8 @@ class WordsOnce(_Watch):
         return self._check(event.prompt) if isinstance(event, Called) else None
 
     def _check(self, prompt: tuple[Part, ...]) -> str | None:
-        users = [part for part in prompt if part.role == "user" and isinstance(part.body, str)]
+        texts = [part for part in prompt if part.role == "user" and isinstance(part.body, str)]
+        users = [part for part in texts if not part.metadata.get("note")]  # of running tools
         typed = [part.text for part in users if part.at is None]
         self._spoken = [word for it in users if it.at is not None for word in it.text.split()]
         self._sent = len(typed)
