@@ -444,7 +444,9 @@ def opened(names: list[str]) -> Processor:
 
     @processor
     async def look(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
-        names.extend(dict.fromkeys(path for path, _ in current_run().opened))
+        # The hop behind the source is a generator as well where there is no compiled one.
+        paths = [path for path, _ in current_run().opened if path != "source"]
+        names.extend(dict.fromkeys(paths))
         async for part in stream:
             yield part
 
