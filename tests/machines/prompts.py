@@ -241,7 +241,7 @@ class Talk:
         other.calls, other.added = list(self.calls), list(self.added)
         other.pinned, other.system = list(self.pinned), list(self.system)
         other.stashed = list(self.stashed)
-        other.act(other.window.restore(decode(encode(self.window.snapshot())), self.now))
+        other.act(other.window.restore(decode(encode(self.window.snapshot(self.now))), self.now))
         return other
 
     # -- how it stands ------------------------------------------------------------------------

@@ -752,7 +752,7 @@ def test_one_prompt_at_a_time() -> None:
     with pytest.raises(FlowError, match="finalize_pending"):
         window.pending(0.0)
     with pytest.raises(FlowError, match="finalize_pending"):
-        window.restore(window.snapshot(), 0.0)
+        window.restore(window.snapshot(0.0), 0.0)
 
 
 def test_who_has_read_nothing_gets_the_prompt_as_it_is() -> None:
@@ -1007,7 +1007,7 @@ def test_it_can_be_saved_and_restored() -> None:
     filled(20, window, now=50.0)
     window.add(Part.call("look", id="1"), 60.0)
     window.stash(user("later"))
-    saved = encode(window.snapshot())
+    saved = encode(window.snapshot(0.0))
     other = Window(60, 100.0)
     assert other.restore(decode(saved), 7000.0) == []
     assert other.parts() == window.parts()
@@ -1024,15 +1024,15 @@ def test_into_a_smaller_window() -> None:
     """It is compacted to the limits of that; pins that have no room are refused."""
     window = filled(100, Window(100))
     other = Window(10)
-    other.restore(window.snapshot(), 0.0)
+    other.restore(window.snapshot(0.0), 0.0)
     assert len(other) <= 10
     for _ in range(5):
         window.add(user("pin"), 0.0, pinned=True)
     for _ in range(3):
         filled(60, window)
     with pytest.raises(PartError, match="pins of this snapshot exceed half of max_parts"):
-        Window(8).restore(window.snapshot(), 0.0)
-    Window(200).restore(window.snapshot(), math.nan)
+        Window(8).restore(window.snapshot(0.0), 0.0)
+    Window(200).restore(window.snapshot(0.0), math.nan)
 
 
 def test_parts_is_a_copy() -> None:
@@ -1047,7 +1047,7 @@ def test_parts_is_a_copy() -> None:
 
 def test_a_snapshot_of_another_version() -> None:
     """It is refused by its number."""
-    saved = encode(msgspec.structs.replace(Window().snapshot(), version=2))
+    saved = encode(msgspec.structs.replace(Window().snapshot(0.0), version=2))
     with pytest.raises(PartError, match="version 2 was made by another Vivace"):
         decode(saved)
 
@@ -1069,7 +1069,7 @@ def test_important_parts_give_way_to_what_was_just_said() -> None:
         window.add(user(f"remember {number}"), 0.0)
         window.add(model("ok"), 0.0)
     restored = Window(9, max_tokens=400, max_bytes=4000)
-    restored.restore(window.snapshot(), 0.0)
+    restored.restore(window.snapshot(0.0), 0.0)
     assert restored.parts() == window.parts()
     for each in (window, restored):
         before = texts(each)
@@ -1098,7 +1098,7 @@ def test_what_is_important_in_a_turn_that_is_too_long() -> None:
     filled(8, window)
     assert texts(window).startswith("remember this pin")
     other = Window(8, compress=False)
-    other.restore(window.snapshot(), 0.0)
+    other.restore(window.snapshot(0.0), 0.0)
     assert other.statistics() == window.statistics()
 
 
@@ -1143,3 +1143,15 @@ def test_what_a_summariser_reads() -> None:
         out += window.add(Part(f"t{number}", role=role), 0.0)
     [job] = out
     assert job.prompt[1].text.splitlines()[:2] == ["> user: t0", "> model: t1"]
+
+
+def test_the_silence_before_a_snapshot_counts() -> None:
+    """What was old when it was saved is old when it is restored, though nothing came since."""
+    window, other = Window(8, 5.0), Window(8, 5.0)
+    window.add(Part("old"), 0.0)
+    other.restore(window.snapshot(10.0), 100.0)
+    other.add(Part("new"), 100.0)
+    assert [part.text for part in other.parts()][-1] == "new"
+    assert "old" not in [part.text for part in other.parts()]
+    other.restore(window.snapshot(math.nan), 200.0)
+    assert [part.text for part in other.parts()] == ["old"]

@@ -153,7 +153,7 @@ class RollingPrompt:
 
         Raises PartError if a part holds what cannot be written down.
         """
-        return snapshot.encode(self._window.snapshot())
+        return snapshot.encode(self._window.snapshot(now()))
 
     def restore(self, saved: bytes) -> None:
         """Be as the prompt that `saved` is of, within the limits of this one.

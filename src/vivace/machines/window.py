@@ -276,8 +276,10 @@ class Window(Machine):
             **tally.frozen(),
         )
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, now: float) -> Snapshot:
         """All that it knows, ages instead of times."""
+        if math.isfinite(now):
+            self._time(now)
         tail = self._tail
         return Snapshot(
             system=[moved(unit, -self._now) for unit in tail.system],
