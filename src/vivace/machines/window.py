@@ -278,8 +278,7 @@ class Window(Machine):
 
     def snapshot(self, now: float) -> Snapshot:
         """All that it knows, ages instead of times."""
-        if math.isfinite(now):
-            self._time(now)
+        self._time(now)
         tail = self._tail
         return Snapshot(
             system=[moved(unit, -self._now) for unit in tail.system],
