@@ -243,6 +243,36 @@ def test_the_report(tmp_path: Path, facts: Facts) -> None:
     assert [row["name"] for row in report["models"]][-2:] == ["script:a.txt", "hibari"]
 
 
+def test_a_long_conversation_takes_several_rows(tmp_path: Path, facts: Facts) -> None:
+    """Also with holds too short for their label, and turns that lie in one row alone."""
+    recording = Recording()
+    recording.hear_user(b"\1\4" * 16_000 * 80)
+    for number, start in enumerate((1.5, 30.25, 62.5), 1):
+        parts = [
+            status("floor", start, floor="thinking", turn=number),
+            status("asked", start, turn=number, prompt=[]),
+            token(number, LONG),
+            status("queued", start + 0.5, turn=number, seconds=4.0),
+            signal(Playing(number), start + 0.5),
+            status(
+                "latency", start + 0.5, turn=number, ended_at=start - 0.5, ms={"decision": 400.0}
+            ),
+            sound(number, start + 0.5, 1.0, "That is a long "),
+            *(signal(it(number), start + 1.5 + at) for it, at in ((Held, 0.0), (Resumed, 0.12))),
+            sound(number, start + 1.62, 1.0, "answer"),
+            signal(Held(number), start + 2.62),
+            signal(Interrupted(number, "That is a long answer"), start + 3.0),
+            status("cut", start + 3.0, turn=number, seconds=2.0),
+            signal(TurnComplete(number, "interrupted"), start + 3.0),
+        ]
+        for part in parts:
+            recording.feed(part, 99.0)
+    recording.end(80.0)
+    assert len(rows(recording)) > 1
+    write(tmp_path, recording, facts, lambda: None)
+    assert (tmp_path / "timeline.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_an_empty_conversation_can_be_written(tmp_path: Path, facts: Facts) -> None:
     """Nobody said anything: still a picture, a report and a sound file."""
     write(tmp_path, Recording(), facts, lambda: None)

@@ -1017,7 +1017,7 @@ async def test_a_source_that_never_waits_lets_others_have_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Once reading has taken its time, whoever is ready runs before the next part is read."""
-    monkeypatch.setattr("vivace.flow.drive._TURN_S", -1.0)
+    monkeypatch.setattr("vivace.flow.drive._TURN", 1)
     turns = 0
 
     async def other() -> None:
