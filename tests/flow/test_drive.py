@@ -23,6 +23,7 @@ from vivace.machines.machine import (
     JobFailed,
     Machine,
     Output,
+    Tell,
 )
 from vivace.part import Audio, Data, Held, Interrupted, Part, Resumed, Signal, TurnComplete
 
@@ -1032,3 +1033,32 @@ async def test_a_source_that_never_waits_lets_others_have_their_turn(
             pass
         seen = turns
     assert seen >= 19
+
+
+async def test_a_job_is_told_what_the_machine_tells_it() -> None:
+    """In order, from the moment when it was begun."""
+
+    class Work(Job, frozen=True, eq=False):
+        pass
+
+    work, told = Work(), []
+
+    class Tells(Machine):
+        def feed(self, item: Item, now: float) -> list[Output]:
+            return [work, Tell(work, "one"), Tell(work, "two")] if isinstance(item, Part) else []
+
+    @processor
+    async def stage(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async def do(job: Job, shell: Shell) -> None:
+            told.append("begun")
+
+        def tell(job: Job, item: object) -> None:
+            assert job is work
+            told.append(str(item))
+
+        async for part in drive(stream, Tells(), do, told=tell):
+            yield part
+
+    assert [part async for part in stage(["a"])] == []
+    assert sorted(told) == ["begun", "one", "two"]
+    assert told.index("one") < told.index("two")

@@ -1206,3 +1206,80 @@ async def test_a_run_that_ends_keeps_nothing() -> None:
 
     seen = [what for _, what in await taken(stage)]
     assert seen[:4] == [Held(1), "0 ", "1 ", TurnComplete(1)]
+
+
+async def test_what_waits_behind_something_urgent_may_become_void() -> None:
+    """A part that the consumer was about to take is taken out if it is stale by then."""
+    buses = []
+
+    @processor
+    async def stage(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        buses.append(current_run().bus)
+        buses[0].announce(Played(9))
+        yield Part("stale", role="model", turn=1)
+        yield Part("fresh", role="model", turn=2)
+
+    async with stage.run([]) as parts:
+        assert (await anext(parts)).body == Played(9)
+        buses[0].announce(Interrupted(1))
+        assert (await anext(parts)).body == Interrupted(1)
+        assert (await anext(parts)).body == "fresh"
+
+
+async def test_one_error_that_is_told_twice_is_one() -> None:
+    """Whoever tells it, and however often, the consumer gets it once, without others."""
+    error = ValueError("once")
+
+    @processor
+    async def stage(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        current_run().fail(error)
+        current_run().fail(error)
+        yield Part("what came before it")
+
+    seen = []
+    with pytest.raises(ValueError, match="once") as caught:
+        async for part in stage([]):
+            seen.append(part.text)
+    assert seen == ["what came before it"]
+    assert caught.value is error
+    assert caught.value.__context__ is None
+
+
+async def test_what_a_stage_says_before_it_cannot_be_opened() -> None:
+    """It is heard, and then comes the error."""
+
+    class Talks(Processor):
+        def open(self, run: Run, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
+            run.say(Part("about to fail", substream="status"))
+            raise ValueError("cannot be opened")
+
+    parts = Talks()([])
+    assert (await anext(parts)).text == "about to fail"
+    with pytest.raises(ValueError, match="cannot be opened"):
+        await anext(parts)
+
+
+async def test_a_cleanup_that_fails_after_its_run_was_cancelled_is_told() -> None:
+    """A stage has cancelled the task they run in; what fails in another's cleanup is noted."""
+
+    @processor
+    async def tidies(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        try:
+            async for part in stream:
+                yield part
+        finally:
+            await asyncio.sleep(0.1)
+            raise KeyError("late")
+
+    @processor
+    async def cancels(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+            yield part
+
+    with pytest.raises(FlowError, match="cancelled from inside") as caught:
+        await anext((tidies + cancels)(["a"]))
+    assert any("KeyError" in note for note in getattr(caught.value, "__notes__", ()))
