@@ -50,7 +50,9 @@ async def test_one_task_enters_and_leaves() -> None:
 
 async def test_what_was_not_entered_is_not_left() -> None:
     """Closing at once does nothing."""
-    await Held(Context().open(), "it").close()
+    context = Context()
+    await Held(context.open(), "it").close()
+    assert context.tasks == []
 
 
 async def test_entering_has_a_limit() -> None:

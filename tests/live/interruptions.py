@@ -29,6 +29,7 @@ from vivace import (
     TurnComplete,
     processor,
 )
+from vivace.testing import VirtualLoop
 from vivace.testing.dialogue import (
     Backchannel,
     Correct,
@@ -236,8 +237,9 @@ def stormy_agent(cast: Cast) -> Processor:
                 yield Part(SpeechEnded(part.at or 0.0), at=part.at)
                 yield Part(SpeechStarted(part.at or 0.0), at=part.at)
                 tasks.append(len(asyncio.all_tasks()))
-                # What detectors are at, and a model that reads ahead, with what its run needs.
-                assert max(tasks) <= tasks[0] + 8, "a start of speech leaves a task behind"
+                # On a busy machine more jobs of detectors and models are out at the same moment.
+                more = 2 if isinstance(asyncio.get_running_loop(), VirtualLoop) else 8
+                assert max(tasks) <= tasks[0] + more, "a start of speech leaves a task behind"
                 if starts == 40:
                     yield Part(SpeechEnded(part.at or 0.0), at=part.at)
 
