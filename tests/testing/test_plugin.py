@@ -529,7 +529,10 @@ def test_what_hypothesis_found_is_found_again(
         result = run_pytest(pytester, "-p", "_hypothesis_pytestplugin", *args)
         result.assert_outcomes(failed=1)
         [line] = [line for line in result.outlines if line.startswith("seed ")]
-        [example] = [line for line in result.outlines if line.lstrip("E ").startswith("count=")]
+        # pytest may show it twice, in the report and in the summary; it is the same one.
+        [example] = {
+            line.lstrip("E ") for line in result.outlines if line.lstrip("E ").startswith("count=")
+        }
         seed, command = line.split("; to run it again: pytest ")
         return seed, example, command
 
