@@ -132,8 +132,8 @@ class Bench:
         self._smaller = smaller
         self._tell = tell
         self._within_s = within_s
-        self._workers: dict[str, _Worker] = {}
-        self._lost: dict[str, str] = {}
+        self._workers: dict[Contender, _Worker] = {}
+        self._lost: dict[Contender, str] = {}
 
     def steps(self, cases: list[Case]) -> int:
         """How often `tell` will be called."""
@@ -177,26 +177,26 @@ class Bench:
                 self.results.samples[case.name].append(sample)
 
     def _answer(self, case: Case, ask: Ask) -> dict[str, float]:
-        if reason := self._lost.get(ask.who.name):
+        if reason := self._lost.get(ask.who):
             raise Absent(reason)
         if case.fresh == "import":
             return _import(ask)
         if case.fresh == "process":
             with _Worker(ask.who) as alone:
                 return alone.ask(ask)
-        if ask.who.name not in self._workers:
+        if ask.who not in self._workers:
             try:
-                self._workers[ask.who.name] = _Worker(ask.who)
+                self._workers[ask.who] = _Worker(ask.who)
             except Absent as absent:
-                self._lost[ask.who.name] = str(absent)
+                self._lost[ask.who] = str(absent)
                 raise
-        worker = self._workers[ask.who.name]
+        worker = self._workers[ask.who]
         self.results.versions[ask.who.name] = worker.version
         try:
             return worker.ask(ask)
         except Absent:
             if worker.broken:
-                self._workers.pop(ask.who.name).close()
+                self._workers.pop(ask.who).close()
             raise
 
     def _close(self) -> None:

@@ -245,7 +245,8 @@ async def test_a_deadline_in_the_past_is_due_at_once() -> None:
 
     machine.rules["part"] = move
     await watch(Driven(machine), script((1.0, "a")))
-    assert machine.log == [(1.0, "a"), (1.0, "finish"), (1.0, "tick")]
+    assert machine.log[0] == (1.0, "a")
+    assert set(machine.log[1:]) == {(1.0, "tick"), (1.0, "finish")}  # whichever comes first
 
 
 class Metronome(Machine):
@@ -562,7 +563,8 @@ async def test_a_job_may_post_to_its_machine() -> None:
     job = Work("a")
     machine = Told(part=starts(job), other=lambda *_: [])
     await watch(Driven(machine, posts), ["go"])
-    assert machine.log == [(0.0, "go"), (0.0, "finish"), (0.0, 3), (1.0, JobDone(job, None))]
+    assert (machine.log[0], machine.log[-1]) == ((0.0, "go"), (1.0, JobDone(job, None)))
+    assert set(machine.log[1:-1]) == {(0.0, "finish"), (0.0, 3)}  # whichever comes first
 
 
 async def test_cleanup_waits_for_cancelled_jobs_within_a_bound() -> None:
@@ -1014,11 +1016,8 @@ class Hoard(Machine):
         return []
 
 
-async def test_a_source_that_never_waits_lets_others_have_their_turn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Once reading has taken its time, whoever is ready runs before the next part is read."""
-    monkeypatch.setattr("vivace.flow.drive._TURN", 1)
+async def test_a_source_that_never_waits_lets_others_have_their_turn() -> None:
+    """Whoever is ready runs before the next part is read."""
     turns = 0
 
     async def other() -> None:

@@ -38,8 +38,9 @@ from vivace.part import Part, Signal, is_side_lane
 
 __all__ = ["Do", "Shell", "Told", "drive"]
 
-
-_TURN = 8  # parts without a wait; then others have their turn
+# Between two parts of the stream while what the machine does in time is overdue. Twice as many can
+# be read as a second of speech has.
+_WHILE_LATE_S = 0.01
 
 
 class Shell(Protocol):
@@ -171,16 +172,13 @@ class _Shell:
 
     async def _read(self, stream: AsyncIterator[Part]) -> None:
         try:
-            taken = 0
             async for part in stream:
                 self.post(part)
-                taken += 1
-                if taken % _TURN == 0:
-                    await asyncio.sleep(0)  # a source that never waits must not be all there is
                 while not self._over and not self._may_read():
                     self._ready.clear()
                     await self._ready.wait()
                 await self._run.side.wait_for_room()
+                await self._let_others()
                 if self._over or self._run.closing:
                     return
             self._input_ended = True
@@ -192,6 +190,12 @@ class _Shell:
             raise
         except Exception as error:
             self.fail(error)
+
+    async def _let_others(self) -> None:
+        """A source that never waits is not all there is; less so while the machine is late."""
+        await asyncio.sleep(0)
+        if self._timer is not None and self._timer.when() < now():
+            await asyncio.sleep(_WHILE_LATE_S)
 
     def post(self, item: Item) -> None:
         """Feed the machine, and do what comes of it."""

@@ -101,6 +101,8 @@ class Pacer(Machine):
         if self._waiting and self._due() <= now:  # so it is audio
             out.append(self._release(now))
             out += self._pass(now)
+            if self._news_s >= _NEWS_S:
+                out += self._tell_news(now)
         return out + self._end(now)
 
     def deadline(self) -> float | None:
@@ -321,8 +323,8 @@ class Pacer(Machine):
             out = self._tell_news(now)
             self._news_turn, self._news_s = turn, seconds
             return out + self._tell_news(now)
-        self._news_s += seconds
-        return self._tell_news(now) if self._news_s >= _NEWS_S else []
+        self._news_s += seconds  # told with the next chunk: parts may come many at once
+        return []
 
     def _tell_news(self, now: float) -> list[Output]:
         seconds, self._news_s = self._news_s, 0.0
