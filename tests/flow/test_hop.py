@@ -511,13 +511,13 @@ def test_what_is_compiled_checks_what_it_is_given(speedups: Any) -> None:
     """Wrong arguments are refused as Python does it, and change nothing."""
 
     class Slotless:
-        substream = turn = ""
+        body = substream = turn = ""
 
     class Half:
-        __slots__ = ("substream",)
+        __slots__ = ("body", "substream")
 
-    args = (Part.of, str, str)
-    with pytest.raises(ImportError, match="does not keep its substream in a slot"):
+    args: tuple[Any, ...] = (Part.of, str, str, {})
+    with pytest.raises(ImportError, match="does not keep its body in a slot"):
         speedups.setup(Slotless, *args)
     with pytest.raises(AttributeError, match="turn"):
         speedups.setup(Half, *args)
@@ -531,6 +531,19 @@ def test_what_is_compiled_checks_what_it_is_given(speedups: Any) -> None:
     for kind in (type(anext(speedups.hop(stream_of(), Sent(), ""))), type(anext(speedups.Taker()))):
         with pytest.raises(TypeError, match="cannot create"):
             kind()
+
+
+async def test_functions_join_a_hop_once(speedups: Any) -> None:
+    """A hop takes functions with as many paths, and keeps those that it has."""
+    hop = speedups.hop(stream_of("a"), Sent(), "")
+    with pytest.raises(ValueError, match="a path for each function"):
+        hop.join((str,), (), print)
+    for wrong in [(), (str, ("a",), print), ((str,), "a", print), ((str,), ("a",))]:
+        with pytest.raises(TypeError):
+            hop.join(*wrong)
+    assert hop.join((lambda part: part.derive(role="model"),), ("a",), print)
+    assert not hop.join((str,), ("b",), print)
+    assert [part.role async for part in hop] == ["model"]
 
 
 async def test_a_gate_needs_a_stream_and_a_context(speedups: Any) -> None:

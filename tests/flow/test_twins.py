@@ -152,7 +152,19 @@ def function(world: World, name: str, does: tuple[str, int, float]) -> Any:
             return part
         if what == "fails":
             raise ValueError(part.text)
-        return {"drops": None, "doubles": [part, part]}.get(what, part)
+        if what in ERRORS:
+            raise ERRORS[what](part.text)
+        made = {
+            "drops": None,
+            "doubles": [part, part],
+            "derives": part.derive(role="model"),
+            "talks": Part(part.text, substream="status"),
+            "signals": Part(TurnComplete(0)),
+            "names": part.derive(substream="other"),
+            "text": "7",
+            "rubbish": 3,
+        }
+        return made.get(what, part)
 
     async def waits(part: Part) -> Any:
         made = sync(part)
@@ -182,7 +194,11 @@ def function(world: World, name: str, does: tuple[str, int, float]) -> Any:
     return make({"yields": yields}.get(what, sync))
 
 
-FUNCTIONS = ("passes", "drops", "doubles", "fails", "waits", "one by one", "yields", "told")
+ERRORS = {"stops": StopIteration, "ends": StopAsyncIteration, "exits": GeneratorExit, "odd": Odd}
+FUNCTIONS = (
+    *("passes", "drops", "doubles", "fails", "waits", "one by one", "yields", "told"),
+    *("derives", "talks", "signals", "names", "text", "rubbish", *ERRORS),
+)
 functions = st.tuples(
     st.sampled_from(FUNCTIONS), st.integers(1, 4), st.sampled_from((0.0, 0.1, 0.3))
 )

@@ -11,11 +11,11 @@
 
 /* What `setup` was given. */
 static PyTypeObject *part_type;
-static PyObject *part_of, *is_side_lane, *note_path;
-static Py_ssize_t substream_at, turn_at;
+static PyObject *part_of, *is_side_lane, *note_path, *is_signal;
+static Py_ssize_t body_at, substream_at, turn_at;
 
 static PyTypeObject *hop_type, *step_type;
-static PyObject *str_throw, *str_close, *str_anext;
+static PyObject *str_throw, *str_close, *str_anext, *empty;
 
 typedef struct {
     PyObject_HEAD
@@ -23,6 +23,10 @@ typedef struct {
     PyObject *aside;
     PyObject *path;
     PyObject *spare; /* a step that nobody uses: most hops need only this one */
+    /* Functions of one part that stand behind it: see `fused`. All NULL where there are none. */
+    PyObject *functions, *paths;
+    PyObject *more; /* (result, index): gives an iterator of what becomes of an unusual result */
+    PyObject *rest; /* that iterator, until it has ended */
 } Hop;
 
 typedef struct {
@@ -81,6 +85,22 @@ steps_of(PyObject *awaitable) /* steals it */
     return steps;
 }
 
+/* PyIter_Send(steps, None), shorter for what async generators give, where that can be told. */
+static PySendResult
+advance(PyObject *steps, PyObject **result)
+{
+#if PY_VERSION_HEX < 0x030d0000
+    if (Py_IS_TYPE(steps, &_PyAsyncGenASend_Type)) {
+        *result = Py_TYPE(steps)->tp_iternext(steps);
+        if (*result != NULL) {
+            return PYGEN_NEXT;
+        }
+        return _PyGen_FetchStopIterationValue(result) == 0 ? PYGEN_RETURN : PYGEN_ERROR;
+    }
+#endif
+    return PyIter_Send(steps, Py_None, result);
+}
+
 static PySendResult
 over(Step *self, PySendResult status)
 {
@@ -92,27 +112,23 @@ over(Step *self, PySendResult status)
 
 /* From a coroutine it would look like a result; so Python does this with those of generators. */
 static void
-refuse_stop_iteration(void)
+refuse_stop(const char *message)
 {
     PyObject *stop = raised();
-    PyErr_SetString(PyExc_RuntimeError, "async generator raised StopIteration");
+    PyErr_SetString(PyExc_RuntimeError, message);
     PyObject *error = raised();
     PyException_SetCause(error, Py_NewRef(stop));
     PyException_SetContext(error, stop);
     raise_again(error);
 }
 
-/* An error has come out of the stage: note where, unless it is the end, or a cancellation. */
-static PySendResult
-failed(Step *self)
+/* Note that the error came from `path`, unless it is a cancellation. */
+static void
+note_error(PyObject *path)
 {
-    if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        refuse_stop_iteration();
-    }
-    if (!PyErr_ExceptionMatches(PyExc_StopAsyncIteration)
-        && PyErr_ExceptionMatches(PyExc_Exception)) {
+    if (PyErr_ExceptionMatches(PyExc_Exception)) {
         PyObject *error = raised();
-        PyObject *noted = PyObject_CallFunctionObjArgs(note_path, error, self->hop->path, NULL);
+        PyObject *noted = PyObject_CallFunctionObjArgs(note_path, error, path, NULL);
         if (noted == NULL) {
             Py_DECREF(error);
         }
@@ -121,7 +137,31 @@ failed(Step *self)
             raise_again(error);
         }
     }
+}
+
+/* An error has come out of the stage: note where, unless it is the end. */
+static PySendResult
+failed(Step *self)
+{
+    Hop *hop = self->hop;
+    if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        refuse_stop("async generator raised StopIteration");
+    }
+    if (!PyErr_ExceptionMatches(PyExc_StopAsyncIteration)) {
+        note_error(hop->path);
+    }
+    if (hop->functions != NULL) { /* what it stands for has ended */
+        Py_CLEAR(hop->stream);
+        Py_CLEAR(hop->rest);
+    }
     return over(self, PYGEN_ERROR);
+}
+
+/* Nearly all parts have the one empty string there is as their substream. */
+static int
+is_named(PyObject *substream)
+{
+    return substream == empty ? 0 : PyObject_IsTrue(substream);
 }
 
 /* 1: `*part` goes on to the next stage; 0: it went aside; -1: an error. */
@@ -135,7 +175,7 @@ sort(Step *self, PyObject **part)
         }
     }
     PyObject *substream = *(PyObject **)((char *)*part + substream_at);
-    int named = PyObject_IsTrue(substream);
+    int named = is_named(substream);
     if (named <= 0) {
         return named < 0 ? -1 : 1;
     }
@@ -160,10 +200,95 @@ sort(Step *self, PyObject **part)
     return self->room == NULL ? -1 : 0;
 }
 
+/* 1: what passes by functions; 0: any other part; -1: an error. */
+static int
+passes_by(PyObject *part)
+{
+    PyObject *kind = (PyObject *)Py_TYPE(*(PyObject **)((char *)part + body_at));
+    PyObject *known = PyDict_GetItemWithError(is_signal, kind);
+    if (known != NULL) {
+        return known == Py_True;
+    }
+    known = PyErr_Occurred() ? NULL : PyObject_GetItem(is_signal, kind); /* which finds it out */
+    if (known == NULL) {
+        return -1;
+    }
+    int passes = known == Py_True;
+    Py_DECREF(known);
+    return passes;
+}
+
+/* An error of the function at `index`: an end is none of the stream's. */
+static int
+function_failed(Hop *hop, Py_ssize_t index)
+{
+    PyObject *path = PyTuple_GET_ITEM(hop->paths, index);
+    note_error(path);
+    if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        refuse_stop("async generator raised StopIteration");
+        note_error(path);
+    }
+    else if (PyErr_ExceptionMatches(PyExc_StopAsyncIteration)) {
+        refuse_stop("async generator raised StopAsyncIteration");
+        note_error(path);
+    }
+    return -1;
+}
+
+/* Give `*part` to the functions. 1: what they make of it goes on; 0: nothing does, or what comes of
+ * it is in `rest`; -1: an error. */
+static int
+walk(Hop *hop, PyObject **part)
+{
+    int passes = passes_by(*part);
+    if (passes) {
+        return passes;
+    }
+    Py_ssize_t count = PyTuple_GET_SIZE(hop->functions);
+    for (Py_ssize_t index = 0; index < count; index++) {
+        PyObject *result = PyObject_CallOneArg(PyTuple_GET_ITEM(hop->functions, index), *part);
+        if (result == NULL) {
+            return function_failed(hop, index);
+        }
+        if (result == *part) {
+            Py_DECREF(result);
+            continue;
+        }
+        if (result == Py_None) {
+            Py_DECREF(result);
+            return 0;
+        }
+        if (Py_IS_TYPE(result, part_type)) {
+            int named = is_named(*(PyObject **)((char *)result + substream_at));
+            passes = named ? named : passes_by(result);
+            if (passes < 0) {
+                Py_DECREF(result);
+                return -1;
+            }
+            if (!passes) {
+                Py_SETREF(*part, result);
+                continue;
+            }
+        }
+        PyObject *next = PyLong_FromSsize_t(index + 1);
+        PyObject *rest = next == NULL ? NULL
+            : PyObject_CallFunctionObjArgs(hop->more, result, next, NULL);
+        Py_XDECREF(next);
+        Py_DECREF(result);
+        if (rest == NULL) {
+            return -1;
+        }
+        Py_XSETREF(hop->rest, rest);
+        return 0;
+    }
+    return 1;
+}
+
 static PyObject *
 begin(Step *self)
 {
-    PyObject *stream = self->hop->stream;
+    Hop *hop = self->hop;
+    PyObject *stream = hop->rest != NULL ? hop->rest : hop->stream;
     if (stream == NULL) { /* closed, or the garbage collector was here */
         PyErr_SetNone(PyExc_StopAsyncIteration);
         return NULL;
@@ -189,15 +314,24 @@ go_on(Step *self, PySendResult status, PyObject **result)
             return PYGEN_NEXT;
         }
         if (status == PYGEN_ERROR) {
-            return failed(self);
+            if (self->room != NULL || self->hop->rest == NULL
+                || !PyErr_ExceptionMatches(PyExc_StopAsyncIteration)) {
+                return failed(self);
+            }
+            PyErr_Clear();
+            Py_CLEAR(self->inner);
+            Py_CLEAR(self->hop->rest);
         }
-        if (self->room != NULL) {
+        else if (self->room != NULL) {
             Py_CLEAR(self->room);
             Py_CLEAR(*result);
         }
         else {
             Py_CLEAR(self->inner);
             int passes = sort(self, result);
+            if (passes > 0 && self->hop->functions != NULL && self->hop->rest == NULL) {
+                passes = walk(self->hop, result);
+            }
             if (passes > 0) {
                 return over(self, PYGEN_RETURN);
             }
@@ -209,7 +343,7 @@ go_on(Step *self, PySendResult status, PyObject **result)
         if (self->room == NULL && (self->inner = begin(self)) == NULL) {
             return failed(self);
         }
-        status = PyIter_Send(self->room ? self->room : self->inner, Py_None, result);
+        status = advance(self->room ? self->room : self->inner, result);
     }
 }
 
@@ -246,7 +380,8 @@ step_am_send(PyObject *op, PyObject *value, PyObject **result)
         status = failed(self);
     }
     else {
-        status = PyIter_Send(steps ? steps : self->inner, value, result);
+        steps = steps ? steps : self->inner;
+        status = value == Py_None ? advance(steps, result) : PyIter_Send(steps, value, result);
         status = go_on(self, status, result);
     }
     self->running = 0;
@@ -498,8 +633,33 @@ hop_aclose(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (step != NULL) {
         step->closes = 1;
         Py_CLEAR(((Hop *)op)->stream);
+        Py_CLEAR(((Hop *)op)->rest);
     }
     return (PyObject *)step;
+}
+
+/* Let functions of one part stand behind it; each has its path.
+ * False if there are some already. */
+static PyObject *
+hop_join(PyObject *op, PyObject *args)
+{
+    Hop *self = (Hop *)op;
+    PyObject *functions, *paths, *more;
+    if (!PyArg_ParseTuple(args, "O!O!O:join", &PyTuple_Type, &functions, &PyTuple_Type, &paths,
+                          &more)) {
+        return NULL;
+    }
+    if (PyTuple_GET_SIZE(functions) != PyTuple_GET_SIZE(paths)) {
+        PyErr_SetString(PyExc_ValueError, "a path for each function");
+        return NULL;
+    }
+    if (self->functions != NULL) {
+        Py_RETURN_FALSE;
+    }
+    self->functions = Py_NewRef(functions);
+    self->paths = Py_NewRef(paths);
+    self->more = Py_NewRef(more);
+    Py_RETURN_TRUE;
 }
 
 static int
@@ -511,6 +671,10 @@ hop_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->aside);
     Py_VISIT(self->path);
     Py_VISIT(self->spare);
+    Py_VISIT(self->functions);
+    Py_VISIT(self->paths);
+    Py_VISIT(self->more);
+    Py_VISIT(self->rest);
     return 0;
 }
 
@@ -522,6 +686,10 @@ hop_clear(PyObject *op)
     Py_CLEAR(self->aside);
     Py_CLEAR(self->path);
     Py_CLEAR(self->spare);
+    Py_CLEAR(self->functions);
+    Py_CLEAR(self->paths);
+    Py_CLEAR(self->more);
+    Py_CLEAR(self->rest);
     return 0;
 }
 
@@ -537,6 +705,7 @@ hop_dealloc(PyObject *op)
 
 static PyMethodDef hop_methods[] = {
     {"aclose", hop_aclose, METH_NOARGS, NULL},
+    {"join", hop_join, METH_VARARGS, NULL},
     {NULL},
 };
 
@@ -614,6 +783,31 @@ swap_task(PyObject *loop, PyObject *task)
     return before;
 }
 
+/* What `__anext__` of a hop does, with an object for it only if there is something to wait for. */
+static PySendResult
+pass_through(Hop *hop, PyObject **steps, PyObject **result)
+{
+    Step step = {.hop = (Hop *)Py_NewRef(hop)};
+    PySendResult status = PYGEN_ERROR;
+    step.inner = begin(&step);
+    if (step.inner == NULL) {
+        return failed(&step);
+    }
+    status = go_on(&step, advance(step.inner, result), result);
+    if (status == PYGEN_NEXT) {
+        Step *waits = (Step *)hop_anext((PyObject *)hop);
+        if (waits == NULL) {
+            Py_CLEAR(*result);
+            return over(&step, PYGEN_ERROR);
+        }
+        waits->inner = step.inner;
+        waits->room = step.room;
+        Py_DECREF(step.hop);
+        *steps = (PyObject *)waits;
+    }
+    return status;
+}
+
 /* Let the stages make a part. */
 static PySendResult
 step_stages(Gate *gate, PyObject **steps, PyObject **result)
@@ -625,11 +819,16 @@ step_stages(Gate *gate, PyObject **steps, PyObject **result)
     }
     PySendResult status = PYGEN_ERROR;
     if (PyContext_Enter(gate->context) == 0) {
-        PyAsyncMethods *methods = Py_TYPE(gate->parts)->tp_as_async;
-        PyObject *awaitable = methods->am_anext(gate->parts);
-        *steps = awaitable == NULL ? NULL : steps_of(awaitable);
-        if (*steps != NULL) {
-            status = PyIter_Send(*steps, Py_None, result);
+        if (Py_IS_TYPE(gate->parts, hop_type)) {
+            status = pass_through((Hop *)gate->parts, steps, result);
+        }
+        else {
+            PyAsyncMethods *methods = Py_TYPE(gate->parts)->tp_as_async;
+            PyObject *awaitable = methods->am_anext(gate->parts);
+            *steps = awaitable == NULL ? NULL : steps_of(awaitable);
+            if (*steps != NULL) {
+                status = advance(*steps, result);
+            }
         }
         PyObject *error = status == PYGEN_ERROR ? raised() : NULL;
         if (PyContext_Exit(gate->context) < 0) {
@@ -661,7 +860,7 @@ take_shortly(Gate *gate, PyObject **part)
     PySendResult status = step_stages(gate, &steps, part);
     gate->stepping = 0;
     if (status == PYGEN_RETURN) {
-        Py_DECREF(steps);
+        Py_XDECREF(steps);
         if (gate->quiet && Py_IS_TYPE(*part, part_type)
             && *(PyObject **)((char *)*part + turn_at) == zero) {
             return 1;
@@ -719,9 +918,9 @@ take_am_send(PyObject *op, PyObject *value, PyObject **result)
         Gate *gate = self->taker->gate;
         int shortly = gate != NULL && gate->quiet && !gate->stepping;
         if (shortly && gate->at_once + 1 < gate->at_most) {
-            gate->at_once++;
             Py_INCREF(gate);
             int taken = take_shortly(gate, result);
+            gate->at_once += taken > 0; /* the long way counts its own */
             Py_DECREF(gate);
             if (taken) {
                 return take_over(self, taken > 0 ? PYGEN_RETURN : PYGEN_ERROR);
@@ -1070,21 +1269,25 @@ slot_of(PyObject *type, const char *name)
 static PyObject *
 setup(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *part, *of, *lane, *note;
-    if (!PyArg_ParseTuple(args, "O!OOO:setup", &PyType_Type, &part, &of, &lane, &note)) {
+    PyObject *part, *of, *lane, *note, *signals;
+    if (!PyArg_ParseTuple(args, "O!OOOO!:setup", &PyType_Type, &part, &of, &lane, &note,
+                          &PyDict_Type, &signals)) {
         return NULL;
     }
-    Py_ssize_t substream = slot_of(part, "substream");
+    Py_ssize_t body = slot_of(part, "body");
+    Py_ssize_t substream = body < 0 ? -1 : slot_of(part, "substream");
     Py_ssize_t turn = substream < 0 ? -1 : slot_of(part, "turn");
     if (turn < 0) {
         return NULL;
     }
+    body_at = body;
     substream_at = substream;
     turn_at = turn;
     Py_XSETREF(part_type, (PyTypeObject *)Py_NewRef(part));
     Py_XSETREF(part_of, Py_NewRef(of));
     Py_XSETREF(is_side_lane, Py_NewRef(lane));
     Py_XSETREF(note_path, Py_NewRef(note));
+    Py_XSETREF(is_signal, Py_NewRef(signals));
     Py_RETURN_NONE;
 }
 
@@ -1106,6 +1309,7 @@ PyInit__speedups(void)
     str_throw = PyUnicode_InternFromString("throw");
     str_close = PyUnicode_InternFromString("close");
     str_anext = PyUnicode_InternFromString("_anext");
+    empty = PyUnicode_InternFromString("");
     zero = PyLong_FromLong(0);
     hop_type = (PyTypeObject *)PyType_FromSpec(&hop_spec);
     step_type = (PyTypeObject *)PyType_FromSpec(&step_spec);

@@ -9,6 +9,13 @@ class hop(AsyncIterator[Any]):  # noqa: N801 - stands in for the function of tha
     ) -> None: ...
     async def __anext__(self) -> Any: ...
     async def aclose(self) -> None: ...
+    def join(
+        self,
+        functions: tuple[Callable[[Any], Any], ...],
+        paths: tuple[str, ...],
+        more: Callable[[Any, int], AsyncIterator[Any]],
+        /,
+    ) -> bool: ...
 
 class Gate:
     quiet: bool
@@ -33,5 +40,6 @@ def setup(
     of: Callable[[Any], Any],
     is_side_lane: Callable[[str], bool],
     note_path: Callable[[BaseException, str], None],
+    is_signal: dict[type, bool],
     /,
 ) -> None: ...

@@ -10,11 +10,11 @@ from contextlib import aclosing
 from operator import length_hint
 from typing import Any, Protocol
 
-from vivace.flow.hop import note_path
+from vivace.flow.hop import IS_SIGNAL, join, note_path
 from vivace.flow.streams import values_of
-from vivace.part import Part, Signal, is_side_lane
+from vivace.part import Part, is_side_lane
 
-__all__ = ["fused", "passes_by", "through"]
+__all__ = ["Rest", "fused", "joined", "passes_by", "through"]
 
 
 class Link(Protocol):
@@ -34,22 +34,9 @@ class Link(Protocol):
         ...
 
 
-class _Kinds(dict[type, bool]):
-    """Whether a class of bodies is one of signals: asked for each part, so found out but once."""
-
-    def __missing__(self, kind: type) -> bool:
-        self[kind] = issubclass(kind, Signal)
-        return self[kind]
-
-
-_IS_SIGNAL = _Kinds()
-
-
 def passes_by(part: Part) -> bool:
     """True for what no function gets to see: signals, and what is said aside."""
-    return _IS_SIGNAL[part.body.__class__] or (
-        bool(part.substream) and is_side_lane(part.substream)
-    )
+    return IS_SIGNAL[part.body.__class__] or (bool(part.substream) and is_side_lane(part.substream))
 
 
 async def fused(
@@ -58,7 +45,7 @@ async def fused(
     """What `links`, each with its path, make of `stream` one after the other."""
     steps = [link.step for _, link in links]
     async for part in stream:
-        if _IS_SIGNAL[part.body.__class__]:
+        if IS_SIGNAL[part.body.__class__]:
             yield part
             continue
         left, whole = iter(steps), False
@@ -70,21 +57,50 @@ async def fused(
                 if (
                     result.__class__ is not Part
                     or result.substream
-                    or _IS_SIGNAL[result.body.__class__]
+                    or IS_SIGNAL[result.body.__class__]
                 ):
                     break  # it needs a closer look
                 part = result
             else:
                 whole = True
         except Exception as error:
-            note_path(error, links[len(steps) - length_hint(left) - 1][0])
-            raise
+            raise _noted(error, links[len(steps) - length_hint(left) - 1][0])  # noqa: B904 - itself
         if whole:
             yield part
             continue
         async with aclosing(_rest(result, links, len(steps) - length_hint(left))) as parts:
             async for part in parts:
                 yield part
+
+
+class Rest:
+    """What becomes of results that need a closer look, where the loop itself is in C."""
+
+    def __init__(self, links: Sequence[tuple[str, Link]]) -> None:
+        self._links = links
+        self._parts: AsyncGenerator[Part, None] | None = None
+
+    def __call__(self, result: Any, index: int) -> AsyncGenerator[Part, None]:
+        """What the links from `index` on make of the result of the one before."""
+        self._parts = _rest(result, self._links, index)
+        return self._parts
+
+    @property
+    def ag_running(self) -> bool:
+        """True while somebody waits for the next part: it cannot be closed then."""
+        return getattr(self._parts, "ag_running", False)
+
+    async def aclose(self) -> None:
+        """Close what has not been taken to its end."""
+        if self._parts is not None:
+            await self._parts.aclose()
+
+
+def joined(stream: AsyncIterator[Part], links: Sequence[tuple[str, Link]]) -> Rest | None:
+    """Let `stream` itself do what `fused` does, if it can; what is to be closed then, else None."""
+    rest = Rest(links)
+    functions = tuple(link.step for _, link in links)
+    return rest if join(stream, functions, tuple(path for path, _ in links), rest) else None
 
 
 async def _rest(
@@ -98,9 +114,7 @@ async def _rest(
                     async for part in parts:
                         yield part
     except Exception as error:
-        if path := links[index - 1][0]:
-            note_path(error, path)
-        raise
+        raise _noted(error, links[index - 1][0])  # noqa: B904 - itself
 
 
 async def through(
@@ -112,9 +126,7 @@ async def through(
         try:
             result = link.take(part) if link.matches(part) else part
         except Exception as error:
-            if path:
-                note_path(error, path)
-            raise
+            raise _noted(error, path)  # noqa: B904 - itself
         if result.__class__ is not Part:
             async with aclosing(_rest(result, links, at + 1)) as parts:
                 async for part in parts:
@@ -122,3 +134,14 @@ async def through(
             return
         part = result
     yield part
+
+
+def _noted(error: Exception, path: str) -> Exception:
+    """`error` with its path; in place of one that would end the stream, what Python makes of it."""
+    if path:
+        note_path(error, path)
+    if not isinstance(error, StopIteration | StopAsyncIteration):
+        return error
+    refused = RuntimeError(f"async generator raised {type(error).__name__}")
+    refused.__cause__ = error
+    return _noted(refused, path)

@@ -15,12 +15,23 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from vivace.flow.eager import Steps
-from vivace.part import Part, is_side_lane
+from vivace.part import Part, Signal, is_side_lane
 
-__all__ = ["Aside", "Gate", "Taker", "hop", "note", "note_path", "said"]
+__all__ = ["IS_SIGNAL", "Aside", "Gate", "Taker", "hop", "join", "note", "note_path", "said"]
 
 Aside = Callable[[Part], Awaitable[None] | None]
 """Sends a part of a side lane to the consumer; if there is no room, returns what to await."""
+
+
+class _Kinds(dict[type, bool]):
+    """Whether a class of bodies is one of signals: asked for each part, so found out but once."""
+
+    def __missing__(self, kind: type) -> bool:
+        self[kind] = issubclass(kind, Signal)
+        return self[kind]
+
+
+IS_SIGNAL = _Kinds()
 
 
 async def hop(stream: AsyncIterator[Part], aside: Aside, path: str) -> AsyncGenerator[Part, None]:
@@ -38,6 +49,21 @@ async def hop(stream: AsyncIterator[Part], aside: Aside, path: str) -> AsyncGene
     except Exception as error:
         note_path(error, path)
         raise
+
+
+def join(
+    stream: AsyncIterator[Part],
+    functions: tuple[Callable[[Part], Any], ...],
+    paths: tuple[str, ...],
+    more: Callable[[Any, int], AsyncIterator[Part]],
+) -> bool:
+    """Let functions of one part stand behind `stream`, if it is a hop in C that has none yet.
+
+    paths: of the functions. more: (result, index) gives what the functions from `index` on make of
+    a result that is no part of the conversation, and not None.
+    """
+    in_c: Any = stream if type(stream) is _IN_C else None
+    return in_c is not None and in_c.join(functions, paths, more)
 
 
 def note_path(error: BaseException, path: str) -> None:
@@ -95,9 +121,13 @@ class Taker(AsyncIterator[Part]):
         raise NotImplementedError
 
 
+_IN_C: Any = None
+
 if not TYPE_CHECKING and not os.environ.get("VIVACE_PURE_PYTHON"):
     with contextlib.suppress(ImportError):
         from vivace.flow import _speedups
 
-        _speedups.setup(Part, Part.of, is_side_lane, note_path)
+        _speedups.setup(Part, Part.of, is_side_lane, note_path, IS_SIGNAL)
         from vivace.flow._speedups import Gate, Taker, hop
+
+        _IN_C = hop

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, overload
 
 from vivace.errors import StageError
 from vivace.flow.abreast import CONCURRENCY, abreast
-from vivace.flow.fused import fused, passes_by, through
+from vivace.flow.fused import fused, joined, passes_by, through
 from vivace.flow.hop import said
 from vivace.flow.processor import Processor, chain
 from vivace.flow.run import Run
@@ -82,7 +82,11 @@ class PartProcessor(Processor):
         self, run: Run, stream: AsyncIterator[Part], links: Sequence[tuple[str, Any]]
     ) -> AsyncIterator[Part]:
         """The output of `links`, of which it is the first, made in one loop."""
-        return run.boundary(fused(stream, links), links[-1][0])
+        rest = None if run.watch else joined(stream, links)  # who watches wants to see each
+        if rest is None:
+            return run.boundary(fused(stream, links), links[-1][0])
+        run.own(rest, links[-1][0])
+        return stream
 
     @overload
     def __add__(self, other: PartProcessor) -> PartProcessor: ...

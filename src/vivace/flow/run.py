@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from vivace.errors import FlowError, StageError
 from vivace.flow.bus import Bus
 from vivace.flow.channel import Channel
+from vivace.flow.clock import now
 from vivace.flow.closing import attach, close_all
 from vivace.flow.eager import WAITS, Eager, Steps
 from vivace.flow.hooks import Watch, watch
@@ -29,7 +30,9 @@ __all__ = ["AT_ONCE", "Run", "Stage", "current_run"]
 
 _SIDE_PARTS = 64  # more than any stage has to say at once; then the stage that talks must wait
 _KEPT = 64  # parts of a held reply; then nothing more is taken until it goes on
-AT_ONCE = 128  # parts without a wait; then others have their turn, as a loop of asyncio expects
+AT_ONCE = 64  # parts without a wait; then it is asked whether others must have their turn,
+_TURN_S = 1e-3  # which they must after so long,
+_TURNS = 16  # and after so many times, where no time passes
 _current: ContextVar[Run | None] = ContextVar("vivace_run", default=None)
 
 
@@ -76,6 +79,8 @@ class Run:
         self._part: Part | None = None  # waits for the consumer, who took something urgent first
         self._kept: deque[Part] = deque()  # of a held reply: had left its pacer when that was held
         self._consumers: list[asyncio.Future[None]] = []
+        self._turn_at = 0.0  # since when others have had no turn,
+        self._turns = 0  # and how often it has been asked
         self._told = False
         self._over = False  # the consumer has gone, and gets no more errors
         # Whoever causes a task, be it the consumer or a timer, it belongs to this run.
@@ -112,7 +117,7 @@ class Run:
             self.opened.append((path, stream))
         return self._hop(stream, path)
 
-    def own(self, stream: AsyncIterator[Part], path: str) -> None:
+    def own(self, stream: object, path: str) -> None:
         """Close `stream` when the run ends, if it can be closed."""
         if hasattr(stream, "aclose") and all(it is not stream for _, it in self.opened):
             self.opened.append((path, stream))
@@ -253,6 +258,13 @@ class Run:
             self._told = True
             raise self.errors[0]
         raise StopAsyncIteration
+
+    async def let_others(self) -> None:
+        """Let others have their turn, if it is time to: a loop of asyncio expects it."""
+        self._turns += 1
+        if self._turns >= _TURNS or now() - self._turn_at >= _TURN_S:
+            await asyncio.sleep(0)
+            self._turn_at, self._turns = now(), 0
 
     async def news(self) -> None:
         """Return when `take` may have something: also if, by then, somebody has taken it."""

@@ -60,8 +60,8 @@ class Stream(Taker):
             return cast("Part", run.take())
         gate.at_once += 1
         if gate.at_once >= AT_ONCE:
-            await asyncio.sleep(0)
             gate.at_once = 0
+            await run.let_others()
         while (part := run.take()) is None:
             await run.news()
             gate.at_once = 0
