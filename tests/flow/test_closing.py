@@ -378,6 +378,7 @@ async def test_a_stage_that_yields_when_it_is_closed_is_an_error() -> None:
         await parts.aclose()
     assert log == ["source"]
     del parts, caught  # what Python could not close it collects
+    await asyncio.sleep(1.0)  # once the loop has forgotten the task
     gc.collect()
 
 

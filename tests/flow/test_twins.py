@@ -348,6 +348,7 @@ async def program(
     error = asyncio.CancelledError() if consumer.cancelled() else consumer.exception()
     world.see(f"ended with {str_of(error)}")
     del consumer, error
+    await asyncio.sleep(1.0)  # until the loop has forgotten them
     gc.collect()  # the frames of an error may hold the stream
     await asyncio.sleep(5.0)
     left = sorted(task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()})

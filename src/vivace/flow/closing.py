@@ -27,7 +27,9 @@ async def close_all(run: Run) -> None:
     if begun is None and not run.opened and run.scope.tasks <= {run.eager.task}:
         run.scope.stopping = True
         run.eager.task.cancel()
-        await asyncio.wait([run.eager.task])  # it rests, so it ends with its next step
+        await asyncio.sleep(0)  # it rests, so it ends with its next step,
+        if not run.eager.task.done():  # or with the one after
+            await asyncio.wait([run.eager.task])
         return
     closer = run.loop.create_task(
         _close(run, begun), name=f"{run.name}.close", context=run.context.copy()
