@@ -4,7 +4,7 @@ A script whose bug is not mended yet is expected to fail, strictly: whoever mend
 away.
 """
 
-from vivace.part import Held, Interrupted, Reset, Resumed
+from vivace.part import Held, Interrupted, Reset, Response, Resumed
 from vivace.testing.dialogue import (
     Cough,
     Dialogue,
@@ -18,6 +18,7 @@ from vivace.testing.dialogue import (
 )
 from vivace.testing.invariants import HoldsEnd
 from vivace.testing.simulate import simulate
+from vivace.testing.witness import Called
 
 LONG = Reply("one two three four five six seven eight nine ten", burst=100)
 
@@ -52,6 +53,19 @@ def test_hold_is_followed_by_a_resume_or_a_cancel() -> None:
     [held] = course.told(Held)
     after = [it for at, it in course.told(Resumed, Interrupted, Reset) if at >= held[0]]
     assert after
+
+
+def test_a_quick_tool_is_told_though_a_slow_one_still_works() -> None:
+    """The model that is asked when the first result comes has it in its prompt."""
+    calls = (ToolUse(takes_s=4.0), ToolUse(takes_s=0.9))
+    course = simulate(
+        Dialogue((Say("hello there"), Wait(10.0)), (Reply("", calls=calls), Reply("a"), Reply("b")))
+    )
+    prompts = [event.prompt for _, event in course.events if isinstance(event, Called)]
+    told = [
+        [part.body.id for part in prompt if isinstance(part.body, Response)] for prompt in prompts
+    ]
+    assert told == [[], ["0-1"], ["0-1", "0-0"]]
 
 
 def test_the_same_conversations_without_these_bugs() -> None:

@@ -35,9 +35,22 @@ def test_parallel_calls_wait_for_each_other() -> None:
     assert call(waiting, "d", 10, turn=3)
     assert call(waiting, "e", 20, turn=3)
     assert call(waiting, "f", 21, turn=4)
-    assert (waiting.waiting(3), waiting.waiting(4)) == (2, 1)
     assert answer(waiting, "d") is None
     assert ids(answer(waiting, "e")) == ["d", "e", "d", "e"]
+
+
+def test_what_is_answered_can_enter_alone() -> None:
+    """Once the prompt is wanted, a call that takes long keeps back no other."""
+    waiting = Exchanges(10, 60.0)
+    assert all(call(waiting, id, seq) for seq, id in enumerate("abc", 1))
+    assert waiting.split() == []
+    assert answer(waiting, "c") is answer(waiting, "a") is None
+    [settled] = waiting.split()
+    assert (ids(settled), settled.unanswered) == (["a", "c", "c", "a"], 0)
+    assert (waiting.split(), len(waiting)) == ([], 1)
+    assert answer(waiting, "a") is False
+    assert ids(answer(waiting, "b")) == ["b", "b"]
+    assert (len(waiting), list(waiting.groups)) == (0, [])
 
 
 def test_an_id_can_come_again_once_it_was_answered() -> None:

@@ -374,12 +374,27 @@ def test_a_call_waits_for_its_response() -> None:
     window = Window()
     window.add(user("what is there?"), 0.0)
     window.add(Part.call("look", id="1", turn=1), 0.0)
-    assert (texts(window), window.waiting(1)) == ("what is there?", 1)
+    assert (texts(window), window.statistics().open_calls) == ("what is there?", 1)
     window.add(user("well?"), 1.0)
     window.add(Part.response("look", "a cat", id="1"), 2.0)
     kinds = [type(part.body).__name__ for part in window.parts()]
     assert kinds == ["str", "str", "Call", "Response"]
-    assert (window.waiting(1), window.statistics().orphans) == (0, 0)
+    assert (window.statistics().open_calls, window.statistics().orphans) == (0, 0)
+
+
+def test_an_answered_call_enters_when_the_prompt_is_wanted() -> None:
+    """Though another one of its turn takes long; that one enters later, with its own response."""
+    window = Window()
+    for id in "12":
+        window.add(Part.call("look", id=id, turn=1), 0.0)
+    window.add(Part.response("look", "a cat", id="2"), 1.0)
+    assert window.parts() == []
+    assert window.settle_calls(2.0) == window.settle_calls(2.0) == []
+    assert [getattr(part.body, "id", "") for part in window.parts()] == ["2", "2"]
+    assert (window.statistics().open_calls, window.statistics().added) == (1, 3)
+    window.add(Part.response("look", "a dog", id="1"), 3.0)
+    assert [getattr(part.body, "id", "") for part in window.parts()] == ["2", "2", "1", "1"]
+    assert window.statistics().orphans == 0
 
 
 def test_a_response_without_a_call_brings_one_along() -> None:

@@ -64,7 +64,8 @@ class Memory:
         return [*self.said, *(it for it in (text, sound) if it is not None)]
 
     def take_turn(self, now: float) -> None:
-        """The turn enters the prompt."""
+        """The turn enters the prompt, after the calls that have been answered by now."""
+        self._window.settle_calls(now)
         for part in self.turn():
             self._window.add(part, now)
         self.forget_turn()

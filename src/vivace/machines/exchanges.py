@@ -2,7 +2,7 @@
 
 This file owns the pairing. A call waits here for its response and enters the prompt with it, as one
 block: what stands in a prompt is never a call without a response, nor the other way round. The
-parallel calls of a turn wait for each other.
+parallel calls of a turn wait for each other, unless the prompt is wanted sooner.
 """
 
 from __future__ import annotations
@@ -62,10 +62,6 @@ class Exchanges:
     def __len__(self) -> int:
         return len(self._of)
 
-    def waiting(self, turn: int) -> int:
-        """How many calls of reply `turn` have no response yet."""
-        return sum(group.turn == turn for group in self._of.values())
-
     def call(self, part: Part, body: Call, seq: int, now: float, *, pinned: bool) -> bool:
         """A call begins to wait; False if one with its id does already."""
         if body.id in self._of:
@@ -110,6 +106,17 @@ class Exchanges:
         self.answered[id] = None
         if len(self.answered) > _REMEMBERED:
             del self.answered[next(iter(self.answered))]
+
+    def split(self) -> list[Settled]:
+        """What has been answered so far, which now enters without what has not."""
+        settled = []
+        for group in self.groups:
+            if group.responses:
+                settled.append(msgspec.structs.replace(_settled(group), unanswered=0))
+                for id in group.responses:
+                    del group.calls[id]
+                group.responses.clear()
+        return settled
 
     def overdue(self, now: float) -> Settled | None:
         """Give up the oldest group if it waits too long, or if too many calls wait."""

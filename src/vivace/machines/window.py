@@ -254,9 +254,11 @@ class Window(Machine):
         """Another number whenever anything but the end of the prompt has changed."""
         return self._tail.generation
 
-    def waiting(self, turn: int) -> int:
-        """How many calls of reply `turn` still wait for their response."""
-        return self._exchanges.waiting(turn)
+    def settle_calls(self, now: float) -> list[Output]:
+        """Let calls that were answered enter, though others of their turn were not yet."""
+        self._time(now)
+        parts = self._exchanges.split()
+        return [it for settled in parts for it in self._enter_block(settled, late=True)]
 
     # -- how it stands ------------------------------------------------------------------------
 
@@ -344,9 +346,11 @@ class Window(Machine):
             tally.repair("no_call")
         return self._enter_block(settled)
 
-    def _enter_block(self, settled: Settled) -> list[Output]:
-        """Calls enter with their responses."""
+    def _enter_block(self, settled: Settled, *, late: bool = False) -> list[Output]:
+        """Calls enter with their responses. late: not with the last of these."""
         parts, tail = settled.parts, self._tail
+        self._tally.seq += late
+        self._tally.extra += late
         tokens = sum(checked(self._count, part) for part in parts)
         size = sum(count_bytes(part) for part in parts)
         if len(parts) >= self._limits.parts - tail.pins.held.parts:  # beside a question
@@ -360,12 +364,9 @@ class Window(Machine):
 
     def _give_up_calls(self) -> None:
         while (settled := self._exchanges.overdue(self._now)) is not None:
-            change = Change(self._now, "evicted", "unanswered", settled.unanswered, 0, 0)
-            self._tally.note(change)
+            self._tally.note(Change(self._now, "evicted", "unanswered", settled.unanswered, 0, 0))
             if settled.parts:
-                self._tally.seq += 1
-                self._tally.extra += 1
-                self._enter_block(settled)
+                self._enter_block(settled, late=True)
 
     def _enter(self, unit: Unit) -> list[Output]:
         self._tail.push(unit)
@@ -377,8 +378,7 @@ class Window(Machine):
         return out
 
     def _lead(self, unit: Unit) -> list[Output]:
-        tail = self._tail
-        tail.lead(unit)
+        (tail := self._tail).lead(unit)
         out: list[Output] = []
         if tail.excess() or len(tail.log) > len(tail.system) - 1:  # others stand there already
             self._compaction.rebuild()

@@ -195,7 +195,9 @@ class AskedForSomething(_Watch):
                 self._cut = True
             case Called(number=number, prompt=prompt):
                 size = sum(
-                    part.role != "model" or isinstance(part.body, Response) for part in prompt
+                    part.role != "model" or isinstance(part.body, Response)
+                    for part in prompt
+                    if not part.metadata.get("note")  # of running tools: their responses are new
                 )
                 nothing_new = size <= self._before and not self._cut
                 self._before, self._cut = size, False
