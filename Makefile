@@ -41,7 +41,7 @@ check: $(VENV)/.dev
 	$(BIN)/pytest -q -m "not real" -n auto
 
 # Everything: the quick half, then real models, processes and sockets; coverage of both, by module;
-# the flow of parts under many seeds.
+# the flow of parts under many seeds, without what is compiled.
 test: $(VENV)/.dev
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
@@ -51,11 +51,10 @@ test: $(VENV)/.dev
 	$(BIN)/vivace models pull
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -q -m "not real" -n auto
-	$(BIN)/coverage run -m pytest -q -m real
-	VIVACE_PURE_PYTHON=1 $(BIN)/coverage run -m pytest -q tests/flow -n auto
+	$(BIN)/coverage run -m pytest -q -m real -n auto --dist loadfile
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/python tools/coverage_by_module.py
-	$(BIN)/pytest -q tests/flow --vivace-seeds $(FLOW_SEEDS) -n auto
+	VIVACE_PURE_PYTHON=1 $(BIN)/pytest -q tests/flow --vivace-seeds $(FLOW_SEEDS) -n auto
 
 # All tests on virtual time in many orders, for as long as that takes. SEEDS=20 is a quick look.
 seeds: $(VENV)/.dev

@@ -227,6 +227,20 @@ async def test_one_value_that_is_no_part_is_refused(wrong: Any) -> None:
     assert caught.value.__notes__ == ["in <lambda>"]
 
 
+async def test_signals_pass_by_functions_in_c_and_in_python(twin: Any) -> None:
+    """Neighbours see what they are for, and it keeps its place among what they do not see."""
+    seen: list[str] = []
+
+    def note(part: Part) -> Part:
+        seen.append(part.text)
+        return part.derive(body=part.text + "!")
+
+    one = twin.part_processor.part_processor(note)
+    parts = [part async for part in (one + one)(["a", Part(TurnComplete(1)), "b"])]
+    assert [part.body for part in parts] == ["a!!", TurnComplete(1), "b!!"]
+    assert seen == ["a", "a!", "b", "b!"]
+
+
 async def test_signals_pass_by_a_function() -> None:
     """A function that keeps only audio does not swallow the end of a turn."""
 
