@@ -24,7 +24,7 @@ SEEDS      ?= 200
 N          ?= 10000
 CASE_SEEDS ?= 500
 
-.PHONY: demo check test seeds simulate prompt interop bench bench-quick peers changelog clean
+.PHONY: demo check format types types-for-users test seeds simulate prompt interop bench bench-quick peers changelog clean
 
 demo: $(VENV)/.local
 	$(BIN)/vivace talk --out demo-out \
@@ -33,27 +33,32 @@ demo: $(VENV)/.local
 
 # The quick half: format, lint, types, fast tests (layers and examples among them).
 check: $(VENV)/.dev
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync format types types-for-users
+	$(BIN)/pytest -q -m "not real" -n auto
+
+# What is read without being run, side by side. Parts of the two targets around it.
+format:
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
+
+types:
 	$(BIN)/mypy
+
+types-for-users:
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/python tools/types_by_name.py
-	$(BIN)/pytest -q -m "not real" -n auto
 
 # Everything: the quick half, then real models, processes and sockets; coverage of both, by module;
 # the flow of parts under many seeds, without what is compiled.
 test: $(VENV)/.dev
-	$(BIN)/ruff format --check --quiet .
-	$(BIN)/ruff check --quiet .
-	$(BIN)/mypy
-	$(BIN)/basedpyright --pythonpath $(BIN)/python
-	$(BIN)/python tools/types_by_name.py
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync format types types-for-users
 	$(BIN)/vivace models pull
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -q -m "not real" -n auto
-	$(BIN)/coverage run -m pytest -q -m real -n auto --dist loadfile
+	$(BIN)/coverage run -m pytest -q -m "not real and not long" -n auto
+	$(BIN)/coverage run -m pytest -q -m real
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/python tools/coverage_by_module.py
+	$(BIN)/pytest -q -m "long and not real" -n auto
 	VIVACE_PURE_PYTHON=1 $(BIN)/pytest -q tests/flow --vivace-seeds $(FLOW_SEEDS) -n auto
 
 # All tests on virtual time in many orders, for as long as that takes. SEEDS=20 is a quick look.
