@@ -17,6 +17,7 @@ from vivace.part import (
     Audio,
     Call,
     Data,
+    Event,
     Held,
     Image,
     InputEnded,
@@ -102,6 +103,8 @@ bodies = st.one_of(
     st.builds(Data, json_values, mimetypes, st.binary(max_size=9)),
     st.builds(Call, texts, texts, args),
     st.builds(Response, texts, texts, json_values | st.just({"result": 1}), texts),
+    st.builds(Event, texts, texts, data=json_values),
+    st.builds(Data, json_values, st.just("application/x-vivace-event")),
     signals,
 )
 keys = st.sampled_from(

@@ -11,7 +11,7 @@ import msgspec
 
 from vivace.machines.machine import Job
 from vivace.machines.playout import Reply
-from vivace.part import Audio, Call, Part, Response
+from vivace.part import Audio, Call, Event, Part, Response
 
 __all__ = [
     "AudioTriggerMode",
@@ -88,6 +88,8 @@ def as_told(part: Part) -> str:
             return text
         case Audio(seconds=seconds):
             return f"({part.mimetype}, {seconds:.1f} s)"
+        case Event():
+            return part.body.told
         case Call(name=name) | Response(name=name):
             return f"({type(part.body).__name__.lower()} of {name})"
         case _:
