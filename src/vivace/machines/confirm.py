@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import msgspec
 
 from vivace.errors import StageError
+from vivace.machines.detection_counts import DetectionCounts
 from vivace.machines.sighting import NOTHING, Sighting
 
 __all__ = [
@@ -210,17 +211,16 @@ class Debounce(Generic[T]):
     """What of all that is believed is told.
 
     inhibit: which events keep others from being told. What is inhibited is not told later either.
-
-    debounced, inhibited: how many were not told: since they belong to what was told already, or
-    will be; and since another event keeps them from it.
+    counts: gets `events_debounced` and `events_inhibited`: what was believed and is not told.
     """
 
-    def __init__(self, inhibit: Sequence[Inhibit] = ()) -> None:
+    def __init__(
+        self, inhibit: Sequence[Inhibit] = (), counts: DetectionCounts | None = None
+    ) -> None:
         self._inhibit = tuple(inhibit)
+        self._counts = counts or DetectionCounts()
         self._bursts: dict[tuple[str, str], _Burst[T]] = {}
         self._told_at: dict[str, float] = {}  # of the types that inhibit
-        self.debounced: int = 0
-        self.inhibited: int = 0
 
     def believed(
         self, key: tuple[str, str], item: T, wait_s: float, edge: Edge, now: float
@@ -231,14 +231,14 @@ class Debounce(Generic[T]):
         """
         out = self.tick(now)
         if self._is_inhibited(key[1], now):
-            self.inhibited += 1
+            self._counts.add("events_inhibited")
             return out
         burst = self._bursts.get(key)
         if burst is None:
             return out + self._begin(key, item, wait_s, edge, now)
         burst.until = now + wait_s
         if burst.edge == "leading" or burst.pending is not None:
-            self.debounced += 1
+            self._counts.add("events_debounced")
         if burst.edge != "leading":
             burst.pending = item
         return out
@@ -277,7 +277,7 @@ class Debounce(Generic[T]):
         if burst.pending is None:
             return []
         if self._is_inhibited(burst.type, at):
-            self.inhibited += 1
+            self._counts.add("events_inhibited")
             return []
         self._tell(burst.type, at)
         return [Told(burst.pending, "trailing")]
