@@ -384,6 +384,32 @@ async def test_a_thread_that_goes_on_is_named_and_left_behind() -> None:
     go.set()
 
 
+async def test_a_thread_that_ends_soon_is_waited_for() -> None:
+    """With a grace, nothing is said of a thread that ends within it, well or not."""
+    for outcome in (7, ValueError("x")):
+        begun, go = threading.Event(), threading.Event()
+
+        def call(outcome: object = outcome, begun: Any = begun, go: Any = go) -> object:
+            hang(begun, go)
+            return fail(outcome) if isinstance(outcome, Exception) else outcome
+
+        task = asyncio.create_task(in_thread(call, "the quick one", grace_s=5.0))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        go.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+
+async def test_with_a_grace_a_result_is_a_result() -> None:
+    """Who is not cancelled notices nothing of it."""
+    assert await in_thread(lambda: 7, "it", grace_s=1.0) == 7
+    with pytest.raises(ValueError, match="no"):
+        await in_thread(lambda: fail(ValueError("no")), "it", grace_s=1.0)
+
+
 async def test_threads_left_behind_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """When so many do not end, no other is begun; once they have ended, one is."""
     monkeypatch.setattr(worker_module, "_LEFT_BEHIND", 1)

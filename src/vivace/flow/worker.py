@@ -161,19 +161,24 @@ async def stream_from_thread(
         done.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-async def in_thread(call: Callable[[], Out], name: str) -> Out:
+async def in_thread(call: Callable[[], Out], name: str, *, grace_s: float = 0.0) -> Out:
     """What `call` returns or raises, done in a thread of its own.
 
-    Whoever is cancelled here leaves at once. A thread that has not ended by then is named in an
-    AbandonedTask warning and left behind; it does not keep the program from ending.
+    Whoever is cancelled here leaves at once, or with `grace_s` once the thread has ended, at most
+    so many seconds later. A thread that has not ended by then is named in an AbandonedTask warning
+    and left behind; it does not keep the program from ending.
 
     Raises FlowError if 64 threads were left behind and still run.
     """
     thread = _Thread(name)
     result = asyncio.get_running_loop().run_in_executor(thread, copy_context().run, call)
     try:
-        return await result
+        return await (asyncio.shield(result) if grace_s else result)
     except asyncio.CancelledError:
+        if grace_s:
+            # Nobody asks for the result any more; fetching it keeps asyncio from complaining.
+            result.add_done_callback(lambda result: result.exception())
+            await asyncio.wait([result], timeout=grace_s)
         thread.leave()
         raise
 
