@@ -10,12 +10,13 @@ import math
 
 from vivace.live.agenda import Agenda
 from vivace.live.answering import Answering, Manners
-from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply, is_interim
+from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply
 from vivace.machines.floor import Event, State
 from vivace.machines.interrupt import Overlap
 from vivace.machines.machine import FLOOR, Announce, Item, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
 from vivace.machines.tools import ToolCalls
+from vivace.machines.transcripts import is_interim
 from vivace.machines.window import Window
 from vivace.part import (
     Ask,

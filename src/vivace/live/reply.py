@@ -20,7 +20,6 @@ __all__ = [
     "MakeReply",
     "PromptEnded",
     "as_told",
-    "is_interim",
 ]
 
 
@@ -65,20 +64,6 @@ class FirstToken(msgspec.Struct, frozen=True):
     """The model has begun to answer."""
 
     turn: int
-
-
-def is_interim(part: Part) -> bool:
-    """True for a text that a later one will replace.
-
-    Transcripts may say so by `interim`, or by `is_final`; one that comes on the substream
-    `input_transcription` and says nothing may still change.
-    """
-    metadata = part.metadata
-    if metadata.get("interim"):
-        return True
-    if "is_final" in metadata or part.substream == "input_transcription":
-        return not metadata.get("is_final")
-    return False
 
 
 def as_told(part: Part) -> str:
