@@ -12,7 +12,7 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, ClassVar, Generic, TypeVar
@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from vivace.errors import FlowError, ModelError
 from vivace.flow.scope import AbandonedTask
 
-__all__ = ["Worker", "in_thread", "stream_from_thread"]
+__all__ = ["Worker", "batches_from_thread", "in_thread", "stream_from_thread"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -159,6 +159,37 @@ async def stream_from_thread(
         gone = True
         # Nobody asks for the result after an early end; fetching it keeps asyncio from complaining.
         done.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+async def batches_from_thread(
+    batches: Generator[Sequence[Out], None, None], name: str, *, grace_s: float = 0.5
+) -> AsyncGenerator[Out, None]:
+    """Yield what is in the batches that a blocking generator makes, in threads.
+
+    A batch is made while the one before it is taken, and no more than that. At the end, however it
+    comes, the generator is closed; if it is at work then, once it has made its batch. What takes
+    longer than `grace_s` for that is named in an AbandonedTask warning and left behind.
+
+    Raises what the generator raises, after what it made before.
+    """
+    loop = asyncio.get_running_loop()
+    thread = _Thread(name)
+    coming = loop.run_in_executor(thread, next, batches, None)
+    try:
+        while (batch := await asyncio.shield(coming)) is not None:
+            thread = _Thread(name)
+            coming = loop.run_in_executor(thread, next, batches, None)
+            for item in batch:
+                yield item
+    finally:
+        if not coming.done():
+            await asyncio.wait([coming], timeout=grace_s)
+        # Nobody asks for what comes now; fetching it keeps asyncio from complaining.
+        coming.add_done_callback(lambda done: done.exception())
+        if coming.done():
+            batches.close()
+        else:
+            thread.leave()
 
 
 async def in_thread(call: Callable[[], Out], name: str, *, grace_s: float = 0.0) -> Out:
