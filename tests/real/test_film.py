@@ -1,6 +1,11 @@
 """An agent that watches a film, for real: pictures, voice and models, at natural speed."""
 
 import asyncio
+import os
+import shutil
+import subprocess
+from contextlib import aclosing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -28,6 +33,7 @@ from vivace import (
     filter_parts,
     part_processor,
     read_audio,
+    screen,
 )
 from vivace.models import Hibari, Llama, Silero, SmartTurn, Whisper, store
 
@@ -106,3 +112,33 @@ def test_an_agent_that_comments_on_a_film(tmp_path: Path) -> None:
     assert events["wake"]
     assert spoken[1] > 0.3
     assert eye.totals.failures == 0
+
+
+@pytest.mark.skipif(not shutil.which("Xvfb"), reason="needs a screen: apt-get install xvfb")
+def test_a_screen() -> None:
+    """A real one of X, at most as fast as asked for."""
+    told, tells = os.pipe()
+    command = ["Xvfb", "-displayfd", str(tells), "-screen", "0", "320x240x24"]
+    server = subprocess.Popen(command, pass_fds=[tells], stderr=subprocess.DEVNULL)
+    os.close(tells)
+    try:
+        with open(told) as display:
+            name = f":{display.readline().strip()}"
+        times = asyncio.run(shots(name))
+    finally:
+        server.terminate()
+        server.wait()
+    assert times[0] == 0.0
+    assert all(after - before >= 0.1 - 1e-6 for before, after in pairwise(times))
+
+
+async def shots(display: str) -> list[float]:
+    """The media times of three pictures."""
+    times: list[float] = []
+    async with aclosing(screen(display, fps=10)) as parts:
+        async for part in parts:
+            assert part.bytes[:2] == b"\xff\xd8"
+            times.append(part.at or 0.0)
+            if len(times) == 3:
+                break
+    return times
