@@ -551,6 +551,8 @@ def test_what_json_cannot_hold_is_refused() -> None:
         to_genai_part(Part(Data({"a": object()})))
     loop: list[Any] = []
     loop.append(loop)
+    with pytest.raises(PartError, match="an Event holds what JSON cannot"):
+        to_genai_part(Part(Event("cat", data=object())))
     with pytest.raises(PartError, match="JSON cannot"):
         to_genai_part(Part(Data(loop)))
 
