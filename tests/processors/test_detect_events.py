@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vivace.errors import StageError
+from vivace.errors import FlowError, StageError
 from vivace.flow.part_processor import part_processor
 from vivace.flow.processor import Processor, processor
 from vivace.machines.confirm import ConfirmRules
@@ -16,7 +16,7 @@ from vivace.machines.sighting import Sighting
 from vivace.models import Scripted
 from vivace.part import Data, Event, Part, SpeechStarted
 from vivace.processors.detect_events import EventProcessor
-from vivace.processors.detector import Detector, answered
+from vivace.processors.detector import Detector, answered, awaitable
 from vivace.testing.script import play
 
 pytestmark = pytest.mark.virtual
@@ -256,6 +256,37 @@ async def test_who_fails_too_often_is_switched_off() -> None:
     ]  # fmt: skip
 
 
+async def test_a_function_has_one_thread_at_most() -> None:
+    """While one that was given up is at work, the next call has failed; then it is called again."""
+    go, begun = threading.Event(), threading.Event()
+
+    def look(part: Part) -> str:
+        begun.set()
+        go.wait(10)
+        return part.text
+
+    looks: Any = awaitable(look, "eye")
+    task = asyncio.create_task(looks(Part("a")))
+    await asyncio.to_thread(begun.wait, 10)
+    with pytest.raises(FlowError, match="detector eye is still at work on an earlier part"):
+        await looks(Part("b"))
+    task.cancel()
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.wait([task])
+    assert await looks(Part("c")) == "c"
+
+
+async def test_no_thread_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where too many hang already, the call has failed; once there is room, it is called."""
+    looks: Any = awaitable(lambda part: part.text, "eye")
+    with monkeypatch.context() as full:
+        full.setattr("vivace.flow.worker._LEFT_BEHIND", 0)
+        with pytest.raises(FlowError, match="so none is begun for detector eye"):
+            await looks(Part("a"))
+    assert await looks(Part("a")) == "a"
+
+
 async def test_leaving_early_stops_detectors() -> None:
     """A consumer who has enough waits for no detector, and leaves no task behind."""
     stopped = []
@@ -316,6 +347,7 @@ async def test_answers() -> None:
     """JSON is read, also in a fence; all else is text."""
     assert answered(' {"a": [1]} ') == {"a": [1]}
     assert answered('```\n["a"]\n```') == ["a"]
+    assert answered('Here it is: ```json\n{"a": 1}``` as asked.') == {"a": 1}
     assert answered(" yes\n") == "yes"
 
 

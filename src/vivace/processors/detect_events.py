@@ -14,7 +14,7 @@ from vivace.machines.detection_counts import DetectionCounts, DetectionReport
 from vivace.machines.detection_rules import DetectionRules, Report, Watch
 from vivace.machines.machine import Job
 from vivace.part import Part
-from vivace.processors.detector import Detector, Look, look_with
+from vivace.processors.detector import Detector, Look, awaitable, look_with
 
 __all__ = ["EventProcessor"]
 
@@ -106,10 +106,12 @@ class EventProcessor(Processor):
         self._last = DetectionCounts(self._totals)
         looks = [detector.session() for detector in self._detectors]
         machine = DetectionMachine(map(_watch, self._detectors, looks), self._rules, self._last)
+        names = [detector.name for detector in self._detectors]
+        beside = list(map(awaitable, looks, names))
 
         async def do(job: Job, shell: Shell) -> object:
             assert isinstance(job, Detect)
-            return await look_with(looks[job.watch], job.part, job.name, shell)
+            return await look_with(beside[job.watch], job.part, shell)
 
         return drive(stream, machine, do, capacity=64)
 

@@ -155,8 +155,9 @@ def _likeness(heard: list[str], words: list[str]) -> float:
         return sure if sure >= _LIKE_SPLIT else 0.0
     wrong = 0
     for said, meant in zip(heard, words, strict=True):
-        distance = _distance(said, meant)
-        if distance > (1 - _LIKE_WORD) * max(len(said), len(meant)):
+        most = (1 - _LIKE_WORD) * max(len(said), len(meant))
+        # Letters that are too many or too few are wrong, too; that is told at once.
+        if abs(len(said) - len(meant)) > most or (distance := _distance(said, meant)) > most:
             return 0.0
         wrong += distance
     return 1 - wrong / max(sum(map(len, heard)), sum(map(len, words)))

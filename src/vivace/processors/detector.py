@@ -7,6 +7,7 @@ it is run, and what comes of it, is decided in `machines/detection.py`.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import AsyncIterable, Callable, Generator
 from contextlib import aclosing
 from itertools import islice
@@ -14,7 +15,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 import msgspec
 
-from vivace.errors import PartError, StageError
+from vivace.errors import FlowError, PartError, StageError
 from vivace.flow.drive import Shell
 from vivace.flow.part_processor import PartProcessor
 from vivace.flow.processor import Processor
@@ -24,7 +25,9 @@ from vivace.machines.detection_rules import Turn
 from vivace.machines.sighting import MOST
 from vivace.part import Audio, Event, Image, Part, Signal, is_side_lane
 
-__all__ = ["Detector", "DetectorOptions", "Look", "On", "answered", "look_with"]
+__all__ = [
+    "Detector", "DetectorOptions", "InThreads", "Look", "On", "answered", "awaitable", "look_with",
+]  # fmt: skip
 
 Look: TypeAlias = Callable[[Part], Any]
 """What a detector sees in a part: see `sightings_of` for all that it may return."""
@@ -32,6 +35,7 @@ Look: TypeAlias = Callable[[Part], Any]
 On: TypeAlias = Literal["any", "text", "audio", "image"] | Callable[[Part], object]
 
 _GRACE_S = 0.5  # for a thread that is at work when the run ends; a detection is mostly shorter
+_FENCED = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 _MOST_CHARS = 10_000  # of a model's answer: an event is a line
 
 
@@ -136,14 +140,49 @@ def _name_of(detect: object) -> str:
 # -- looking ----------------------------------------------------------------------------------
 
 
-async def look_with(look: Processor | Look, part: Part, name: str, shell: Shell) -> Any:
+class InThreads:
+    """A plain function as one that can be awaited: called in a thread, one at a time.
+
+    Raises FlowError while a thread of it that was given up is still at work.
+    """
+
+    def __init__(self, look: Look, name: str) -> None:
+        self._look = look
+        self._name = f"detector {name}"
+        self._at_work = False
+
+    async def __call__(self, part: Part) -> Any:
+        """What it sees in `part`."""
+        if self._at_work:
+            raise FlowError(f"the thread of {self._name} is still at work on an earlier part")
+        self._at_work = True
+        try:
+            return await in_thread(lambda: self._call(part), self._name, grace_s=_GRACE_S)
+        except FlowError:  # none was begun
+            self._at_work = False
+            raise
+
+    def _call(self, part: Part) -> Any:
+        try:
+            result = self._look(part)
+            # A generator's values are made where it was begun.
+            return list(islice(result, MOST + 1)) if isinstance(result, Generator) else result
+        finally:
+            self._at_work = False
+
+
+def awaitable(look: Processor | Look, name: str) -> Processor | Look:
+    """`look`, to be done beside the stream: a plain function will not block the loop."""
+    if isinstance(look, Processor) or _is_async(look):
+        return look
+    return InThreads(look, name)
+
+
+async def look_with(look: Processor | Look, part: Part, shell: Shell) -> Any:
     """What `look` sees in `part`: what it returned, or a list of what it yielded."""
     if isinstance(look, Processor):
         return await _through(look, part, shell)
-    if _is_async(look):
-        return await _gathered(look(part))
-    result = await in_thread(lambda: _listed(look(part)), f"detector {name}", grace_s=_GRACE_S)
-    return await _gathered(result)
+    return await _gathered(look(part))
 
 
 def answered(text: str) -> Any:
@@ -153,9 +192,8 @@ def answered(text: str) -> Any:
     """
     if len(text) > _MOST_CHARS:
         raise PartError(f"an answer of more than {_MOST_CHARS} characters; ask for an event alone")
-    text = text.strip()
-    if text.startswith("```"):
-        text = text.strip("`").removeprefix("json").strip()
+    fenced = _FENCED.search(text)
+    text = (fenced[1] if fenced else text).strip()
     if text[:1] not in ("{", "["):
         return text
     try:
@@ -182,7 +220,7 @@ async def _through(processor: Processor, part: Part, shell: Shell) -> list[Any]:
 
 
 async def _gathered(result: Any) -> Any:
-    if inspect.isawaitable(result):
+    while inspect.isawaitable(result):
         result = await result
     if inspect.isasyncgen(result):
         async with aclosing(result):
@@ -197,11 +235,6 @@ async def _first(values: AsyncIterable[Any]) -> list[Any]:
         if len(seen) > MOST:
             break
     return seen
-
-
-def _listed(result: Any) -> Any:
-    """A generator's values, made where it was begun: in the thread."""
-    return list(islice(result, MOST + 1)) if isinstance(result, Generator) else result
 
 
 def _is_async(look: object) -> bool:
