@@ -1,6 +1,6 @@
 """An agent that watches a film and comments on it live, on this machine alone.
 
-python examples/comment_video.py [film.mp4]
+pip install 'vivace[local,vision,video]'; python examples/comment_video.py [film.mp4]
 """
 
 import asyncio
