@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 # These load models, and speak at natural speed.
-REAL = {"first_agent.py"}
+REAL = {"first_agent.py", "comment_video.py"}
 
 
 def run(example: Path) -> str:

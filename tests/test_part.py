@@ -16,6 +16,7 @@ from vivace.part import (
     Audio,
     Call,
     Data,
+    Event,
     Held,
     Image,
     InputEnded,
@@ -72,6 +73,8 @@ BODIES: list[Any] = [
     Call("2", "order", {"what": "pizza", "n": 2}),
     Response("2", "order", {"done": True}),
     Response("2", "order", error="no oven"),
+    Event("motion"),
+    Event("cat", "eye", 0.5, 0.25, "over", "A cat.", "dog", "trailing", {"x": [1]}),
     *SIGNALS,
 ]
 NAMES = [f"{type(body).__name__}-{index}" for index, body in enumerate(BODIES)]
@@ -132,6 +135,7 @@ bodies = st.one_of(
     st.builds(Data, values, st.text()),
     st.builds(Call, st.text(), st.text(), st.dictionaries(st.text(), values, max_size=2)),
     st.builds(Response, st.text(), st.text(), values, st.text()),
+    st.builds(Event, st.text(), st.text(), numbers, data=values),
     st.builds(SpeechStarted, numbers),
     st.builds(SpeechEnded, numbers, st.booleans()),
     st.builds(TurnComplete, turns, reasons),
@@ -360,6 +364,7 @@ def test_of_pictures(mode: str, mimetype: str, becomes: str, read_mode: str) -> 
         (Data({"a": 1}), "", b"", "application/json"),
         (Call("1", "f"), "", b"", "application/x-vivace-call"),
         (Response("1", "f"), "", b"", "application/x-vivace-response"),
+        (Event("motion"), "", b"", "application/x-vivace-event"),
         (SpeechStarted(0.0), "", b"", "application/x-vivace-speech_started"),
     ],
 )

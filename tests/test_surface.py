@@ -36,7 +36,7 @@ def test_importing_loads_nothing_heavy() -> None:
         "for name in vivace.__all__: getattr(vivace, name)\n"
         "heavy = {'numpy', 'onnxruntime', 'ctranslate2', 'xllamacpp', 'hibari', 'soundfile', "
         "'soxr', 'matplotlib', 'rich', 'typer', 'openai', 'google.genai', 'opentelemetry', "
-        "'stamina', 'tenacity', 'mcp', 'genai_processors'}\n"
+        "'stamina', 'tenacity', 'mcp', 'genai_processors', 'cv2', 'av'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert run(code) == "[]"

@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from vivace.live.live_model import LiveModelProcessor
     from vivace.live.reply import AudioTriggerMode
     from vivace.live.rolling_prompt import RollingPrompt
+    from vivace.machines.confirm import ConfirmRules, Inhibit, Transition
+    from vivace.machines.detection_counts import DetectionReport
     from vivace.machines.floor import FloorRules
     from vivace.machines.interrupt import Interrupt, Overlap
     from vivace.machines.pacing_counts import PacingReport
     from vivace.machines.policy import KeepAll, LastTurns, MaxAge, TokenBudget
     from vivace.machines.prompt_records import PromptStatistics
     from vivace.machines.retention import Keywords
+    from vivace.machines.sighting import Sighting
     from vivace.metrics.spans import Spans
     from vivace.metrics.trace import Trace, trace
     from vivace.part import (
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
         Audio,
         Call,
         Data,
+        Event,
         Held,
         Image,
         InputEnded,
@@ -63,8 +67,14 @@ if TYPE_CHECKING:
     )
     from vivace.processors.audio_file import microphone, read_audio, write_wav
     from vivace.processors.buffer import buffer
+    from vivace.processors.detect_events import EventProcessor
+    from vivace.processors.detect_images import MotionDetector, SceneDetector
+    from vivace.processors.detect_sound import SoundDetector, SpeechSignals
     from vivace.processors.detect_speech import DetectSpeech
     from vivace.processors.detect_turn import DetectTurn
+    from vivace.processors.detect_with_model import ModelDetector
+    from vivace.processors.detect_words import KeywordDetector, WakePhraseDetector
+    from vivace.processors.detector import Detector
     from vivace.processors.filter import filter_parts, map_parts
     from vivace.processors.genai import from_genai_processor, to_genai_processor
     from vivace.processors.genai_parts import from_genai_part, to_genai_part
@@ -75,6 +85,7 @@ if TYPE_CHECKING:
     from vivace.processors.tool import Tool, Toolbox, tool
     from vivace.processors.tools import Tools
     from vivace.processors.transcribe import Transcribe
+    from vivace.processors.video import camera, film, screen
     from vivace.processors.window import window
 
 __version__ = "0.1.0"
@@ -88,6 +99,7 @@ __all__ = [
     "Data",
     "Call",
     "Response",
+    "Event",
     "Signal",
     "SpeechStarted",
     "SpeechEnded",
@@ -137,6 +149,24 @@ __all__ = [
     "microphone",
     "read_audio",
     "write_wav",
+    "film",
+    "camera",
+    "screen",
+    # events
+    "EventProcessor",
+    "Detector",
+    "Sighting",
+    "KeywordDetector",
+    "WakePhraseDetector",
+    "SoundDetector",
+    "SpeechSignals",
+    "SceneDetector",
+    "MotionDetector",
+    "ModelDetector",
+    "ConfirmRules",
+    "Transition",
+    "Inhibit",
+    "DetectionReport",
     # tools
     "tool",
     "Tool",
@@ -172,8 +202,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "vivace.part": "Part Audio Image Data Call Response Signal SpeechStarted SpeechEnded TurnEnded "
-    "TurnComplete InputEnded Interrupted Reset Held Resumed Playing Played PlayedTo Say Ask",
+    "vivace.part": "Part Audio Image Data Call Response Event Signal SpeechStarted SpeechEnded "
+    "TurnEnded TurnComplete InputEnded Interrupted Reset Held Resumed Playing Played PlayedTo Say "
+    "Ask",
     "vivace.audio": "AudioFormat slice_pcm",
     "vivace.errors": "VivaceError",
     "vivace.flow.processor": "Processor processor chain",
@@ -197,6 +228,16 @@ _HOMES = {
     "vivace.processors.window": "window",
     "vivace.processors.filter": "filter_parts map_parts",
     "vivace.processors.audio_file": "microphone read_audio write_wav",
+    "vivace.processors.video": "film camera screen",
+    "vivace.processors.detect_events": "EventProcessor",
+    "vivace.processors.detector": "Detector",
+    "vivace.processors.detect_words": "KeywordDetector WakePhraseDetector",
+    "vivace.processors.detect_sound": "SoundDetector SpeechSignals",
+    "vivace.processors.detect_images": "SceneDetector MotionDetector",
+    "vivace.processors.detect_with_model": "ModelDetector",
+    "vivace.machines.sighting": "Sighting",
+    "vivace.machines.confirm": "ConfirmRules Transition Inhibit",
+    "vivace.machines.detection_counts": "DetectionReport",
     "vivace.processors.tool": "tool Tool Toolbox",
     "vivace.processors.tools": "Tools",
     "vivace.processors.mcp": "McpServer",

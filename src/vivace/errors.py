@@ -2,7 +2,8 @@
 
     VivaceError
     ├── PartError            a value that cannot be a part, or a part without what was asked for
-    │   └── AudioError       audio of a wrong shape: odd bytes, unknown format, no audio file
+    │   ├── AudioError       audio of a wrong shape: odd bytes, unknown format, no audio file
+    │   └── VideoError       no film, camera or screen there, or one without pictures
     ├── FlowError            streams, channels and runs
     │   ├── Closed           this side was closed by its owner; nothing more will come or go
     │   ├── PromptChanged    what was read of a prompt is not the prompt any more
@@ -30,6 +31,10 @@ class PartError(VivaceError, ValueError):
 
 class AudioError(PartError):
     """Audio of a wrong shape: odd bytes, an unknown format, a file that is no audio."""
+
+
+class VideoError(PartError):
+    """A film, a camera or a screen that is not there, or has no pictures."""
 
 
 class FlowError(VivaceError, RuntimeError):

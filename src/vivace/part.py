@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from typing import Any, NoReturn, Self, TypeAlias, Union
+from typing import Any, Literal, NoReturn, Self, TypeAlias, Union
 
 import msgspec
 
@@ -38,6 +38,7 @@ __all__ = [
     "Body",
     "Call",
     "Data",
+    "Event",
     "Held",
     "Image",
     "InputEnded",
@@ -136,8 +137,36 @@ class Response(msgspec.Struct, frozen=True, tag="response", omit_defaults=True):
     error: str = ""
 
 
+class Event(msgspec.Struct, frozen=True, tag="event", omit_defaults=True):
+    """Something was seen or heard, at the media time `at` of the part that holds this.
+
+    type: what, as "motion". detector: who says so. confidence: how sure it is, 0 to 1.
+    latency_s: from when it could be seen until the detector had seen it.
+    triggers_turn: "after": the model is asked once nobody speaks; "over": at once, in place of the
+        reply under way; "": neither.
+    text: what a model is told of it. previous: the state before, if it is a change of states.
+    edge: of what was seen several times in a row: "leading" the first time, "trailing" the last.
+    data: whatever else the detector tells of it, as JSON can hold it.
+    """
+
+    type: str = msgspec.field(name="kind")  # as JSON: there `type` tells which body it is
+    detector: str = ""
+    confidence: float = 1.0
+    latency_s: float = 0.0
+    triggers_turn: Literal["", "after", "over"] = ""
+    text: str = ""
+    previous: str = ""
+    edge: Literal["leading", "trailing"] = "leading"
+    data: Any = None
+
+    @property
+    def told(self) -> str:
+        """What a model is told of it."""
+        return self.text or f"({self.type.replace('_', ' ')})"
+
+
 Body: TypeAlias = Union[  # noqa: UP007 - msgspec reads the union at run time
-    str, Audio, Image, Data, Call, Response,
+    str, Audio, Image, Data, Call, Response, Event,
     SpeechStarted, SpeechEnded, TurnEnded, TurnComplete, InputEnded,
     Interrupted, Reset, Held, Resumed, Playing, Played, PlayedTo, Say, Ask,
 ]  # fmt: skip
@@ -146,7 +175,8 @@ Body: TypeAlias = Union[  # noqa: UP007 - msgspec reads the union at run time
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     """One piece of a stream: what it holds, who says it, and where it belongs.
 
-    body: text as a plain `str`, or one of `Audio`, `Image`, `Data`, `Call`, `Response`, `Signal`.
+    body: text as a plain `str`, or one of `Audio`, `Image`, `Data`, `Call`, `Response`, `Event`,
+        `Signal`.
     role: "user", "model" or "system".
     substream: "" is the conversation; `debug`, `status` and `ui` are side lanes.
     turn: the number of the reply that it belongs to; 0 belongs to none.
@@ -265,7 +295,7 @@ def is_side_lane(substream: str) -> bool:
 
 
 def _body_of(value: Any, mimetype: str) -> Body:
-    if isinstance(value, str | Audio | Image | Data | Call | Response | Signal):
+    if isinstance(value, str | Audio | Image | Data | Call | Response | Event | Signal):
         return value  # type: ignore[return-value]  # the concrete signals are the union's members
     if isinstance(value, bytes | bytearray | memoryview):
         return _body_of_bytes(bytes(value), mimetype)

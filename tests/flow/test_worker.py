@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from contextvars import ContextVar
@@ -11,7 +11,7 @@ import pytest
 import vivace.flow.worker as worker_module
 from vivace.errors import FlowError, ModelError
 from vivace.flow.scope import AbandonedTask
-from vivace.flow.worker import Worker, in_thread, stream_from_thread
+from vivace.flow.worker import Worker, batches_from_thread, in_thread, stream_from_thread
 from vivace.testing import run_virtual
 
 pytestmark = pytest.mark.virtual
@@ -384,6 +384,34 @@ async def test_a_thread_that_goes_on_is_named_and_left_behind() -> None:
     go.set()
 
 
+async def test_a_thread_that_ends_soon_is_waited_for() -> None:
+    """With a grace, nothing is said of a thread that ends within it, well or not."""
+    for outcome in (7, ValueError("x")):
+        begun, go = threading.Event(), threading.Event()
+
+        def call(outcome: object = outcome, begun: Any = begun, go: Any = go) -> object:
+            hang(begun, go)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        task = asyncio.create_task(in_thread(call, "the quick one", grace_s=5.0))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        go.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+
+async def test_with_a_grace_a_result_is_a_result() -> None:
+    """Who is not cancelled notices nothing of it."""
+    assert await in_thread(lambda: 7, "it", grace_s=1.0) == 7
+    with pytest.raises(ValueError, match="no"):
+        await in_thread(lambda: fail(ValueError("no")), "it", grace_s=1.0)
+
+
 async def test_threads_left_behind_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """When so many do not end, no other is begun; once they have ended, one is."""
     monkeypatch.setattr(worker_module, "_LEFT_BEHIND", 1)
@@ -408,3 +436,103 @@ async def test_a_thread_that_has_ended_is_not_named() -> None:
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
+
+
+# -- batches ----------------------------------------------------------------------------------
+
+
+class Film:
+    """Makes batches, and remembers what was done."""
+
+    def __init__(self, *batches: list[int] | Exception) -> None:
+        self.batches = batches
+        self.made = 0
+        self.closed = False
+        self.hangs_at = -1
+        self.begun = threading.Event()
+        self.go = threading.Event()
+
+    def reel(self) -> Iterator[list[int]]:
+        try:
+            for number, batch in enumerate(self.batches):
+                assert threading.current_thread().name == "the film"
+                if number == self.hangs_at:
+                    hang(self.begun, self.go)
+                if isinstance(batch, Exception):
+                    raise batch
+                self.made += 1
+                yield batch
+        finally:
+            self.closed = True
+
+    def run(self, grace_s: float = 5.0) -> AsyncGenerator[int, None]:
+        reel: Any = self.reel()
+        return batches_from_thread(reel, "the film", grace_s=grace_s)
+
+
+async def test_batches_come_one_ahead() -> None:
+    """The next one is made while the one before it is taken, and no more."""
+    film = Film([1, 2], [], [3], [4])
+    seen = []
+    async for item in film.run():
+        await asyncio.sleep(1.0)
+        seen.append((item, film.made))
+    assert seen == [(1, 2), (2, 2), (3, 4), (4, 4)]
+    assert film.closed
+
+
+async def test_an_error_comes_after_what_was_made() -> None:
+    """And ends it."""
+    film = Film([1], ValueError("torn"), [2])
+    seen = []
+
+    async def take() -> None:
+        async for item in film.run():
+            seen.append(item)
+
+    with pytest.raises(ValueError, match="torn"):
+        await take()
+    assert (seen, film.closed) == ([1], True)
+
+
+async def test_leaving_batches_closes_what_makes_them() -> None:
+    """Once it has made the one that it is at, well or not."""
+    for last in ([2], ValueError("nobody asks")):
+        film = Film([1], last)
+        film.hangs_at = 1
+        items = film.run()
+        assert await anext(items) == 1
+        await asyncio.to_thread(film.begun.wait, 10)
+        film.go.set()
+        await items.aclose()
+        assert film.closed
+
+
+def test_a_grace_is_not_for_ever() -> None:
+    """What goes on after it is named and left behind, and not closed while it is at work.
+
+    On a loop of asyncio's own: on a virtual one, time stands still while a thread is at work.
+    """
+    film = Film([1], [2])
+    film.hangs_at = 1
+    begun, go = threading.Event(), threading.Event()
+
+    async def batches() -> None:
+        items = film.run(grace_s=0.001)
+        assert await anext(items) == 1
+        await asyncio.to_thread(film.begun.wait, 10)
+        await items.aclose()
+
+    async def call() -> None:
+        task = asyncio.create_task(in_thread(lambda: hang(begun, go), "it", grace_s=0.001))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        await asyncio.wait([task])
+
+    with pytest.warns(AbandonedTask, match=r"the film was cancelled.*left behind at hang"):
+        asyncio.run(batches())
+    with pytest.warns(AbandonedTask, match=r"it was cancelled.*left behind at hang"):
+        asyncio.run(call())
+    assert not film.closed
+    film.go.set()
+    go.set()

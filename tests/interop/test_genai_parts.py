@@ -17,6 +17,7 @@ from vivace.part import (
     Audio,
     Call,
     Data,
+    Event,
     Held,
     Image,
     InputEnded,
@@ -102,6 +103,8 @@ bodies = st.one_of(
     st.builds(Data, json_values, mimetypes, st.binary(max_size=9)),
     st.builds(Call, texts, texts, args),
     st.builds(Response, texts, texts, json_values | st.just({"result": 1}), texts),
+    st.builds(Event, texts, texts, data=json_values),
+    st.builds(Data, json_values, st.just("application/x-vivace-event")),
     signals,
 )
 keys = st.sampled_from(
@@ -548,6 +551,8 @@ def test_what_json_cannot_hold_is_refused() -> None:
         to_genai_part(Part(Data({"a": object()})))
     loop: list[Any] = []
     loop.append(loop)
+    with pytest.raises(PartError, match="an Event holds what JSON cannot"):
+        to_genai_part(Part(Event("cat", data=object())))
     with pytest.raises(PartError, match="JSON cannot"):
         to_genai_part(Part(Data(loop)))
 

@@ -15,6 +15,7 @@ from vivace.machines.window import Window
 from vivace.part import (
     Audio,
     Data,
+    Event,
     Part,
     Played,
     Playing,
@@ -199,7 +200,9 @@ class Bench:
 
 
 def line(part: Part) -> str:
-    text = f"{part.seconds:g} s" if isinstance(part.body, Audio) else part.text
+    body = part.body
+    text = body.told if isinstance(body, Event) else part.text
+    text = f"{part.seconds:g} s" if isinstance(body, Audio) else text
     return f"{part.role}: {text}{'—' if part.metadata.get('interrupted') else ''}"
 
 

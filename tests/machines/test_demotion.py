@@ -7,7 +7,7 @@ import pytest
 from vivace.machines.demotion import is_bare_image, older, shrunk
 from vivace.machines.measure import count_bytes, count_tokens
 from vivace.machines.retention import Unit
-from vivace.part import Data, Part, Response
+from vivace.part import Data, Event, Part, Response
 
 
 def unit(*parts: Part) -> Unit:
@@ -40,6 +40,7 @@ def test_old_media(part: Part, becomes: str | None) -> None:
         (Part("short"), 10, "short"),
         (Part(Data({"a": "x" * 90})), 6, '{"a":"xxxx […] xxxxxxx"}'),
         (Part(Data(None, "application/pdf", bytes(900))), 9, "(application/pdf, too large)"),
+        (Part(Event("cat", text="a" * 90)), 6, "a" * 10 + " […] " + "a" * 9),
         (Part.image(b"1", metadata={"caption": "a cat"}), 9, "(picture: a cat)"),
         (Part.image(b"1"), 9, "(image/jpeg, too large)"),
         (Part.audio(bytes(320_000), words="hello"), 9, "hello"),

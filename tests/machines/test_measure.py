@@ -5,7 +5,7 @@ import pytest
 from vivace.audio import AudioFormat
 from vivace.errors import PartError
 from vivace.machines.measure import Limits, as_json, checked, count_bytes, count_tokens
-from vivace.part import Audio, Data, Held, Part, Response
+from vivace.part import Audio, Data, Event, Held, Part, Response
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,8 @@ from vivace.part import Audio, Data, Held, Part, Response
         (Part.image(b"jpeg"), 258, 4),
         (Part(Data({"a": 1})), 2, 7),
         (Part(Data(None, "application/pdf", bytes(40))), 10, 40),
+        (Part(Event("late_cat", text="größe")), 2, 7),
+        (Part(Event("late_cat")), 3, 10),
         (Part.call("look", {"at": 1}, id="1"), 3, 12),
         (Part.response("look", "a cat", id="1"), 3, 11),
         (Part(Response("1", "look", None, "blind")), 4, 13),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from vivace.machines.measure import Limits, count_bytes, count_tokens
 from vivace.machines.retention import Rank, Unit
 from vivace.machines.summary import Summary, extracted, line_of, told, weight
-from vivace.part import Data, Held, Part
+from vivace.part import Data, Event, Held, Part
 
 ROOM = Limits(1, 10_000, 1000)
 
@@ -29,6 +29,7 @@ def units(*parts: Part, first: int = 1, rank: int = Rank.NORMAL) -> list[Unit]:
         (Part.response("look", id="1", error="blind"), "look answered blind"),
         (Part(Data({"a": 1})), '{"a":1}'),
         (Part(Data(None, "application/pdf", b"1")), ""),
+        (Part(Event("late_cat")), "(late cat)"),
         (Part(Held(1)), ""),
     ],
 )

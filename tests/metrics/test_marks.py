@@ -7,6 +7,7 @@ from vivace.part import (
     Audio,
     Call,
     Data,
+    Event,
     Image,
     Interrupted,
     Part,
@@ -40,6 +41,7 @@ class Odd:
         (Data({"event": "begun"}), "data", "begun"),
         (Data({"event": 7}), "data", '{"event":7}'),
         (Data(Odd()), "data", "a Odd"),
+        (Event("cat", "eye", 0.5), "data", "event: cat, eye, confidence 0.50"),
         (TurnComplete(2, "failed"), "signal", "turn complete, turn 2, failed"),
         (42, "data", "a int"),  # which is no body, and nobody checks
     ],

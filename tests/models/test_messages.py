@@ -6,7 +6,7 @@ import pytest
 from vivace.audio import AudioFormat
 from vivace.errors import PartError
 from vivace.models.messages import Conversation, conversation, skipped_note, spoken, wav
-from vivace.part import Audio, Call, Data, Image, Part, Response, SpeechStarted
+from vivace.part import Audio, Call, Data, Event, Image, Part, Response, SpeechStarted
 
 CUT = {"interrupted": True}
 
@@ -126,6 +126,12 @@ def test_a_user_who_cannot_be_read_at_all_is_an_error() -> None:
     """Answering blindly would be worse than not answering."""
     with pytest.raises(PartError, match=r"does not read 1 × audio .*choose a model that reads"):
         conversation([user("Hi."), model("Hello."), Part.audio(b"\0\0")])
+
+
+def test_events_are_told_in_words() -> None:
+    """What was seen is text of the user's side: its own, or the name of its type."""
+    talk = conversation([Part(Event("late_cat")), Part(Event("cat", text="A cat."), role="user")])
+    assert talk.turns[0].text == "(late cat) A cat."
 
 
 def test_what_the_model_reads_stays() -> None:

@@ -22,21 +22,30 @@ from vivace import (
     AudioRateLimiter,
     AudioTriggerMode,
     Call,
+    ConfirmRules,
     Data,
+    DetectionReport,
+    Detector,
     DetectSpeech,
     DetectTurn,
+    Event,
+    EventProcessor,
     FloorRules,
     Held,
     Image,
+    Inhibit,
     InputEnded,
     Interrupt,
     Interrupted,
     KeepAll,
+    KeywordDetector,
     Keywords,
     LastTurns,
     LiveModelProcessor,
     MaxAge,
     McpServer,
+    ModelDetector,
+    MotionDetector,
     Overlap,
     PacingReport,
     Part,
@@ -52,10 +61,14 @@ from vivace import (
     Resumed,
     RollingPrompt,
     Say,
+    SceneDetector,
+    Sighting,
     Signal,
+    SoundDetector,
     Spans,
     Speak,
     SpeechEnded,
+    SpeechSignals,
     SpeechStarted,
     Stream,
     TokenBudget,
@@ -64,14 +77,18 @@ from vivace import (
     Tools,
     Trace,
     Transcribe,
+    Transition,
     TurnComplete,
     TurnEnded,
     VivaceError,
+    WakePhraseDetector,
     add_hook,
     buffer,
+    camera,
     chain,
     concat,
     drive,
+    film,
     filter_parts,
     from_genai_part,
     from_genai_processor,
@@ -85,6 +102,7 @@ from vivace import (
     processor,
     read_audio,
     remove_hook,
+    screen,
     slice_pcm,
     source,
     split,
@@ -154,6 +172,8 @@ def every_body_is_known(part: Part) -> str:
             return mimetype
         case Data() as data:
             return data.mimetype
+        case Event(type=kind, confidence=confidence):
+            return f"{assert_type(kind, str)} {assert_type(confidence, float)}"
         case Call(name=name) | Response(name=name):
             return name
         case SpeechStarted(at=at) | SpeechEnded(at=at) | TurnEnded(at=at):
@@ -549,6 +569,50 @@ def watch(path: Path) -> None:
     remove_hook(note)
     add_hook(of_text)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     trace(os.sep, keep="all")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+# -- events
+
+
+def looks(part: Part) -> bool:
+    return bool(part.text)
+
+
+async def looks_longer(part: Part) -> Sighting | None:
+    return Sighting("cat", 0.5, data={"x": 1}) if part.at else None
+
+
+def detect(model: Processor) -> None:
+    rules = ConfirmRules(n=2, m=3, transitions={("*", "cat"): Transition(n=2, output="A cat.")})
+    detectors = [
+        KeywordDetector(["stop"], name="stop", triggers_turn="over"),
+        WakePhraseDetector("hey computer", similarity=0.9),
+        SoundDetector(silence_s=3.0),
+        SpeechSignals(),
+        SceneDetector(),
+        MotionDetector(area=0.02),
+        ModelDetector(model, "A cat?", types=["cat"]),
+        Detector(looks, on="text", rules=rules),
+    ]
+    eye = EventProcessor(
+        [*detectors, looks_longer, model], 0.1, 5, inhibit=[Inhibit("a", ("b",), 1)]
+    )
+    assert_type(eye.events_detected, int)
+    assert_type(eye.events_debounced, int)
+    assert_type(eye.detection_latency, float | None)
+    assert_type(eye.totals, DetectionReport)
+    KeywordDetector(["a"], nmae="b")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    Detector(looks, on="smell")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    EventProcessor([7])  # type: ignore[list-item] # pyright: ignore[reportArgumentType]
+
+
+async def watch_films() -> None:
+    async for part in film("a.mp4", fps=2):
+        assert_type(part, Part)
+    async for part in camera(width=320):
+        assert_type(part, Part)
+    async for part in screen():
+        assert_type(part, Part)
 
 
 # -- testing

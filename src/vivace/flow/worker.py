@@ -12,7 +12,7 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, ClassVar, Generic, TypeVar
@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from vivace.errors import FlowError, ModelError
 from vivace.flow.scope import AbandonedTask
 
-__all__ = ["Worker", "in_thread", "stream_from_thread"]
+__all__ = ["Worker", "batches_from_thread", "in_thread", "stream_from_thread"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -161,19 +161,55 @@ async def stream_from_thread(
         done.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-async def in_thread(call: Callable[[], Out], name: str) -> Out:
+async def batches_from_thread(
+    batches: Generator[Sequence[Out], None, None], name: str, *, grace_s: float = 0.5
+) -> AsyncGenerator[Out, None]:
+    """Yield what is in the batches that a blocking generator makes, in threads.
+
+    A batch is made while the one before it is taken, and no more than that. At the end, however it
+    comes, the generator is closed; if it is at work then, once it has made its batch. What takes
+    longer than `grace_s` for that is named in an AbandonedTask warning and left behind.
+
+    Raises what the generator raises, after what it made before.
+    """
+    loop = asyncio.get_running_loop()
+    thread = _Thread(name)
+    coming = loop.run_in_executor(thread, next, batches, None)
+    try:
+        while (batch := await asyncio.shield(coming)) is not None:
+            thread = _Thread(name)
+            coming = loop.run_in_executor(thread, next, batches, None)
+            for item in batch:
+                yield item
+    finally:
+        if not coming.done():
+            await asyncio.wait([coming], timeout=grace_s)
+        # Nobody asks for what comes now; fetching it keeps asyncio from complaining.
+        coming.add_done_callback(lambda done: done.exception())
+        if coming.done():
+            batches.close()
+        else:
+            thread.leave()
+
+
+async def in_thread(call: Callable[[], Out], name: str, *, grace_s: float = 0.0) -> Out:
     """What `call` returns or raises, done in a thread of its own.
 
-    Whoever is cancelled here leaves at once. A thread that has not ended by then is named in an
-    AbandonedTask warning and left behind; it does not keep the program from ending.
+    Whoever is cancelled here leaves at once, or with `grace_s` once the thread has ended, at most
+    so many seconds later. A thread that has not ended by then is named in an AbandonedTask warning
+    and left behind; it does not keep the program from ending.
 
     Raises FlowError if 64 threads were left behind and still run.
     """
     thread = _Thread(name)
     result = asyncio.get_running_loop().run_in_executor(thread, copy_context().run, call)
     try:
-        return await result
+        return await (asyncio.shield(result) if grace_s else result)
     except asyncio.CancelledError:
+        if grace_s:
+            # Nobody asks for the result any more; fetching it keeps asyncio from complaining.
+            result.add_done_callback(lambda result: result.exception())
+            await asyncio.wait([result], timeout=grace_s)
         thread.leave()
         raise
 

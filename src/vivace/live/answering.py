@@ -27,6 +27,7 @@ from vivace.machines.tools import Ask as Wanted
 from vivace.machines.tools import Enter, GoOn, ToolCalls, ToolOutput
 from vivace.machines.window import Window
 from vivace.part import Ask, Data, Held, Interrupted, Part, Resumed, Say
+from vivace.part import Event as Seen
 
 __all__ = ["Answering", "FalseInterruption", "Manners"]
 
@@ -48,8 +49,9 @@ class Manners(msgspec.Struct, frozen=True):
 class Answering:
     """Holds the floor, the memory and the replies together.
 
-    owed: the user waits for an answer that nobody is giving. wish: of the program's, to be carried
-    out when the floor next asks. ended_at: media time of the newest end of speech.
+    owed: the user waits for an answer that nobody is giving. seen: an event wants the model to
+    speak of it. wish: of the program's, to be carried out when the floor next asks. ended_at: media
+    time of the newest end of speech.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class Answering:
         self.tool_use: ToolUse = ToolUse(tools)
         self.tools: ToolCalls = self.tool_use.calls
         self.owed: bool = False
+        self.seen: bool = False
+        self._cuts_in = False  # and over whatever is being said
         self.wish: Say | Ask | None = None
         self.ended_at: float = -math.inf
         self.asked_to: float = -math.inf  # `ended_at` when the newest reply was asked for
@@ -117,12 +121,32 @@ class Answering:
             out.append(self.news.tell("brought_back", now, turn=turn))
             out += self.replies.bring_back(turn, self._ledger.heard)
         else:
+            self.seen = self._cuts_in = False
             asked = self.replies.ask(turn, now, self.tool_use.running())
             told = [{"role": part.role, "text": as_told(part)} for part in self.replies.prompt]
             out += [self.news.tell("asked", now, turn=turn, prompt=told), *asked]
         assert self.replies.out is not None
         self.tool_use.asked(self.replies.out.made, self.replies.prompt)
         return out
+
+    def saw(self, event: Seen, now: float) -> list[Output]:
+        """An event has entered the prompt, or will after the reply: is the model to speak of it?"""
+        if event.triggers_turn:
+            self.seen = True
+            self._cuts_in |= event.triggers_turn == "over"
+        return self.cut_in(now)
+
+    def cut_in(self, now: float) -> list[Output]:
+        """Interrupt the reply for an event that asked for it; never the user, nor a notice."""
+        speaks = self.floor.state in (State.THINKING, State.AGENT)
+        if not (self._cuts_in and speaks) or self.protected():
+            return []
+        self._cuts_in = False
+        return self.happened(Event.TURN_ENDED, now)
+
+    def forget_events(self) -> None:
+        """The model is to speak of nothing any more."""
+        self.seen = self._cuts_in = False
 
     def tooling(self, outputs: Iterable[ToolOutput], now: float) -> list[Output]:
         """What tools bring about. A response enters the prompt, and is told, here alone."""

@@ -10,12 +10,13 @@ import math
 
 from vivace.live.agenda import Agenda
 from vivace.live.answering import Answering, Manners
-from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply, is_interim
+from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply
 from vivace.machines.floor import Event, State
 from vivace.machines.interrupt import Overlap
 from vivace.machines.machine import FLOOR, Announce, Item, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
 from vivace.machines.tools import ToolCalls
+from vivace.machines.transcripts import is_interim
 from vivace.machines.window import Window
 from vivace.part import (
     Ask,
@@ -32,6 +33,7 @@ from vivace.part import (
     TurnEnded,
     TurnReason,
 )
+from vivace.part import Event as Seen
 
 __all__ = ["Conversation"]
 
@@ -85,6 +87,8 @@ class Conversation(Machine):
                 out = self._audio(audio, item.at, now)
             case _ if (tooled := self._agent.tool_use.feed(item, now)) is not None:
                 out = self._agent.tooling(tooled, now)
+            case Part(body=Seen() as event):
+                out = [item, *self._remember(item, now), *self._agent.saw(event, now)]
             case Part():
                 out = self._remember(item, now)
             case Signal():
@@ -158,6 +162,7 @@ class Conversation(Machine):
             before = state
             out.append(self._news.tell("floor", now, floor=state.value, turn=self._floor.turn))
             out += self._agent.tooling(self._agent.tool_use.floor(state, now), now)
+            out += self._agent.cut_in(now)
 
     def _idle(self, before: State, now: float) -> list[Output]:
         """Nobody speaks: whoever waits for a reply gets it."""
@@ -165,7 +170,8 @@ class Conversation(Machine):
             self._idle_since = now
             self._agent.owed |= bool(self._memory.said)  # said while others were heard
         if self._wanted():
-            self._agent.wish = None if self._agent.owed else self._agenda.next()
+            asks = self._agent.owed or self._agent.seen
+            self._agent.wish = None if asks else self._agenda.next()
             return self._agent.happened(Event.ASKED, now)
         if self._finishing:
             return [*self._replies.stop_reading(), *self._replies.drop_back()]
@@ -173,7 +179,8 @@ class Conversation(Machine):
 
     def _wanted(self) -> bool:
         """True if somebody waits for a reply that may begin now."""
-        return self._floor.state == State.IDLE and (self._agent.owed or bool(self._agenda))
+        wanted = self._agent.owed or self._agent.seen or bool(self._agenda)
+        return self._floor.state == State.IDLE and wanted
 
     # -- what comes in ------------------------------------------------------------------------
 
@@ -304,7 +311,7 @@ class Conversation(Machine):
         heard = self._floor.state in (State.USER, State.PAUSE) and bool(memory.sound)
         new = bool(memory.said) or (memory.spoken and heard)
         self._agent.owed |= new
-        answer = new if self._floor.replying else self._agent.owed
+        answer = new if self._floor.replying else self._agent.owed or self._agent.seen
         out = self._agent.happened(Event.TURN_ENDED if answer else Event.TURN_EMPTY, now)
         if not answer:
             memory.forget_turn()
@@ -363,6 +370,7 @@ class Conversation(Machine):
         out += self._agent.tooling(self.tools.reset(now), now)
         out += [*self._replies.stop_reading(), *self._replies.drop_back()]
         self._agent.owed = False
+        self._agent.forget_events()
         return out
 
     def _break_silence(self, now: float) -> list[Output]:

@@ -11,7 +11,7 @@ import msgspec
 
 from vivace.machines.machine import Job
 from vivace.machines.playout import Reply
-from vivace.part import Audio, Call, Part, Response
+from vivace.part import Audio, Call, Event, Part, Response
 
 __all__ = [
     "AudioTriggerMode",
@@ -20,7 +20,6 @@ __all__ = [
     "MakeReply",
     "PromptEnded",
     "as_told",
-    "is_interim",
 ]
 
 
@@ -67,20 +66,6 @@ class FirstToken(msgspec.Struct, frozen=True):
     turn: int
 
 
-def is_interim(part: Part) -> bool:
-    """True for a text that a later one will replace.
-
-    Transcripts may say so by `interim`, or by `is_final`; one that comes on the substream
-    `input_transcription` and says nothing may still change.
-    """
-    metadata = part.metadata
-    if metadata.get("interim"):
-        return True
-    if "is_final" in metadata or part.substream == "input_transcription":
-        return not metadata.get("is_final")
-    return False
-
-
 def as_told(part: Part) -> str:
     """A part of the prompt as a line of text, for whoever wants to read along."""
     match part.body:
@@ -88,6 +73,8 @@ def as_told(part: Part) -> str:
             return text
         case Audio(seconds=seconds):
             return f"({part.mimetype}, {seconds:.1f} s)"
+        case Event():
+            return part.body.told
         case Call(name=name) | Response(name=name):
             return f"({type(part.body).__name__.lower()} of {name})"
         case _:

@@ -12,7 +12,7 @@ import msgspec
 
 from vivace.machines.measure import Counter, as_json, checked, count_bytes
 from vivace.machines.retention import Unit
-from vivace.part import Audio, Call, Data, Image, Part, Response
+from vivace.part import Audio, Call, Data, Event, Image, Part, Response
 
 __all__ = ["is_bare_image", "older", "resized", "shrunk"]
 
@@ -86,6 +86,8 @@ def _shrunk(part: Part, fits: Callable[[Part], bool]) -> Part | None:
         case Data():
             text = f"({body.mimetype}, too large)" if body.data else as_json(body.value)
             return _cut(text, lambda text: part.derive(body=text), fits)
+        case Event():
+            return _cut(body.told, lambda text: part.derive(body=text), fits)
         case _:
             text = (older(part) or part.derive(body=f"({part.mimetype}, too large)")).text
             return _cut(text, lambda text: part.derive(body=text), fits)

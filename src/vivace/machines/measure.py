@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from vivace.errors import PartError
-from vivace.part import Audio, Call, Data, Image, Part, Response
+from vivace.part import Audio, Call, Data, Event, Image, Part, Response
 
 __all__ = ["Counter", "Limits", "as_json", "checked", "count_bytes", "count_tokens"]
 
@@ -86,6 +86,8 @@ def count_bytes(part: Part) -> int:
         return len(body.name) + len(as_json(body.args))
     if isinstance(body, Response):
         return len(body.name) + len(as_json(body.result)) + len(body.error)
+    if isinstance(body, Event):
+        return count_bytes(part.derive(body=body.told))
     return 0
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from vivace.machines.measure import Counter, Limits, as_json, checked, count_bytes
 from vivace.machines.retention import Rank, Unit
-from vivace.part import Audio, Call, Data, Image, Part, Response
+from vivace.part import Audio, Call, Data, Event, Image, Part, Response
 
 __all__ = ["Line", "Summary", "extracted", "line_of", "role_of", "told", "weight"]
 
@@ -163,6 +163,8 @@ def line_of(part: Part) -> str:
             text = f"{body.name} answered {body.error or as_json(body.result)}"
         case Data():
             text = as_json(body.value) if body.value is not None else ""
+        case Event():
+            text = body.told
         case _:
             text = ""
     return " ".join(text.split())

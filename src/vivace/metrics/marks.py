@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from vivace.part import Audio, Call, Data, Image, Part, Response, Signal
+from vivace.part import Audio, Call, Data, Event, Image, Part, Response, Signal
 
 __all__ = ["KINDS", "Kind", "Mark", "describe", "error_text", "signal_text"]
 
@@ -53,6 +53,8 @@ def describe(part: Part) -> tuple[Kind, str]:
             return "response", _cut(f"{name}: {f'failed, {error}' if error else _value(result)}")
         case Data(value=value, mimetype=mimetype, data=data):
             return "data", f"{mimetype}, {len(data):,} bytes" if data else _cut(_news(value))
+        case Event(type=type_, detector=detector, confidence=confidence):
+            return "data", _cut(f"event: {type_}, {detector}, confidence {confidence:.2f}")
         case Signal() as signal:
             return "signal", signal_text(signal)
         case other:

@@ -45,6 +45,7 @@ class Style(msgspec.Struct, frozen=True):
     history_turns: how many earlier exchanges it reads; None is all.
     max_tokens: the longest answer. sentences: where it ends at the latest; None is anywhere.
     stop: texts at which an answer ends. sampling: further settings of llama.cpp.
+    schema: JSON schema that every answer is held to; it is then JSON, and nothing else.
     """
 
     system: str = ""
@@ -54,6 +55,7 @@ class Style(msgspec.Struct, frozen=True):
     sentences: int | None = None
     stop: tuple[str, ...] = ()
     sampling: Mapping[str, Any] = {}
+    schema: Mapping[str, Any] | None = None
 
 
 OWN = Style(sampling={"temperature": 0.7, "top_p": 0.95})
@@ -118,13 +120,16 @@ class Llama(Processor):
         history_turns: int | None = None,
         max_tokens: int | None = None,
         sentences: int | None = None,
+        schema: Mapping[str, Any] | None = None,
         threads: int = 1,
     ) -> Llama:
         """Load and warm a model; blocks for a second or more.
 
         path: a GGUF file; None is SmolLM2 from the model store.
         threads: cores that it may use. The first to load a file decides for the process.
-        Whatever else is left out is as in `DEMO` for SmolLM2, and as in `OWN` for other files.
+        schema: JSON schema that every answer is held to, as a detector of events needs it.
+        Whatever else is left out is as in `DEMO` for SmolLM2, and as in `OWN` for other files; with
+        a schema as in `OWN` for all, without chance.
 
         Raises ModelMissing if the file or xllamacpp is not there, ModelError if it is no model.
         """
@@ -134,9 +139,13 @@ class Llama(Processor):
             "history_turns": history_turns,
             "max_tokens": max_tokens,
             "sentences": sentences,
+            "schema": schema,
         }
         changes = {key: value for key, value in given.items() if value is not None}
-        style = msgspec.structs.replace(OWN if path else DEMO, **changes)
+        base = OWN if path else DEMO
+        if schema is not None:
+            base = msgspec.structs.replace(OWN, sampling={"temperature": 0.0})
+        style = msgspec.structs.replace(base, **changes)
         file = Path(path) if path else store.path("smollm2")
         kv_tokens = _KV_TOKENS if path else _KV_TOKENS_SMOLLM2
         engine = _engine(file.expanduser().absolute(), threads, kv_tokens)
@@ -172,6 +181,7 @@ class Llama(Processor):
 
     def _request(self, talk: Conversation) -> dict[str, Any]:
         style = self._style
+        held = {"type": "json_schema", "json_schema": {"name": "answer", "schema": style.schema}}
         return {
             "messages": _messages(talk, style),
             "max_tokens": style.max_tokens,
@@ -180,6 +190,7 @@ class Llama(Processor):
             "cache_prompt": True,
             "return_progress": True,  # also while it reads, it asks whether anybody still listens
             **style.sampling,
+            **({} if style.schema is None else {"response_format": held}),
         }
 
 

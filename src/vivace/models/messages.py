@@ -15,7 +15,7 @@ import msgspec
 
 from vivace.audio import AudioFormat, to_pcm16
 from vivace.errors import PartError
-from vivace.part import Audio, Call, Data, Image, Part, Response, Signal
+from vivace.part import Audio, Call, Data, Event, Image, Part, Response, Signal
 
 __all__ = ["Conversation", "Turn", "conversation", "result_text", "skipped_note", "spoken", "wav"]
 
@@ -172,6 +172,8 @@ def _readable(part: Part, reads: Collection[type]) -> Part | None:
     body = part.body
     if isinstance(body, str):
         return part
+    if isinstance(body, Event):
+        return part.derive(body=body.told)
     if isinstance(body, Audio) and (_role(part) == "model" or Audio not in reads):
         # The agent's own sound without words is a tone or silence: nothing was said.
         return part.derive(body=body.words) if body.words or _role(part) == "model" else None

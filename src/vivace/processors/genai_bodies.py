@@ -6,12 +6,15 @@ entries by which the other side tells its signals.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import json
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+
+import msgspec
 
 from vivace.audio import AudioFormat
 from vivace.errors import ModelMissing, PartError
@@ -20,6 +23,7 @@ from vivace.part import (
     Body,
     Call,
     Data,
+    Event,
     Image,
     Interrupted,
     Part,
@@ -33,6 +37,7 @@ from vivace.part import (
 
 __all__ = ["RAW", "Form", "form_of", "genai", "is_plain", "mimetype_of", "read_body", "read_signal"]
 
+_EVENT = "application/x-vivace-event"
 RAW = "application/x-genai-part"  # a `Data` that is a part of google-genai, as its JSON
 
 _NO_FLAGS: Mapping[str, bool] = {}
@@ -92,6 +97,8 @@ def form_of(body: Body) -> Form:
             return _blob(body.data, body.mimetype)
         case Data():
             return _form_of_data(body)
+        case Event():
+            return Form(types.Part(text=_event_text(body)), _EVENT)
         case Call(id, name, args):
             call = types.FunctionCall(id=id or None, name=name or None, args=dict(args))
             return Form(types.Part(function_call=call), None)
@@ -120,6 +127,16 @@ def _form_of_data(body: Data) -> Form:
     if body.mimetype == RAW and (part := _parsed(text)) is not None and _raw(part) == body.value:
         return Form(part, None)
     return Form(genai().types.Part(text=text), _given(body.mimetype))
+
+
+def _event_text(event: Event) -> str:
+    try:
+        return msgspec.json.encode(event).decode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PartError(
+            f"an Event holds what JSON cannot ({error}), so that it cannot become a "
+            "ProcessorPart; put text, numbers, lists and dicts into its `data`"
+        ) from error
 
 
 def _parsed(text: str) -> Any:
@@ -225,6 +242,9 @@ def _read_text(text: str, mimetype: str, kind: str) -> Body:
             return Data(None, mimetype, text.encode())  # half a value, as models stream them
     if mimetype.lower().startswith("text/"):
         return text
+    if mimetype == _EVENT and kind != "data":
+        with contextlib.suppress(msgspec.MsgspecError):  # then it is none of ours
+            return msgspec.json.decode(text, type=Event)
     return Data(None, mimetype, text.encode())
 
 
