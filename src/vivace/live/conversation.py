@@ -13,11 +13,11 @@ from vivace.live.answering import Answering, Manners
 from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply
 from vivace.machines.floor import Event, State
 from vivace.machines.interrupt import Overlap
-from vivace.machines.machine import FLOOR, Announce, Item, JobFailed, Machine, Output
+from vivace.machines.machine import FLOOR, Announce, Item, JobDone, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
 from vivace.machines.tools import ToolCalls
 from vivace.machines.transcripts import is_interim
-from vivace.machines.window import Window
+from vivace.machines.window import Summarize, Window
 from vivace.part import (
     Ask,
     Audio,
@@ -93,6 +93,8 @@ class Conversation(Machine):
                 out = self._remember(item, now)
             case Signal():
                 out = self._announced(item, now)
+            case JobDone(job=Summarize()) | JobFailed(job=Summarize()):
+                out = self._memory.summarised(item, now)
             case FirstToken(turn=turn):
                 if turn == self._floor.turn:
                     self._news.latency.mark_reply("first_token", now)
@@ -158,7 +160,7 @@ class Conversation(Machine):
                 out.append(self._news.tell("speculated", now, right=right, turn=turn))
             state = self._floor.state
             if state == before:
-                return out
+                return [*out, *self._memory.work(now, finishing=self._finishing)]
             before = state
             out.append(self._news.tell("floor", now, floor=state.value, turn=self._floor.turn))
             out += self._agent.tooling(self._agent.tool_use.floor(state, now), now)

@@ -16,8 +16,9 @@ from vivace.live.reply import AudioTriggerMode
 from vivace.live.reply_jobs import ReplyJobs, ReplyLimits
 from vivace.machines.floor import FloorRules
 from vivace.machines.interrupt import Interrupt
+from vivace.machines.policy import Policy
 from vivace.machines.tools import ToolCalls
-from vivace.machines.window import Window
+from vivace.machines.window import MAX_TOKENS, Window
 from vivace.part import Part
 from vivace.processors.speak import Speak
 from vivace.processors.tool import Toolbox, ToolSource
@@ -31,7 +32,11 @@ class LiveModelProcessor(Processor):
     turn_processor: gets the prompt (system, user and model parts, oldest first) and yields a reply;
         often `model + Speak(voice)`. It begins to read when the user begins to speak, and the
         prompt ends with the user's turn. A reply that nobody wants any more is closed.
-    duration_prompt_sec, max_parts: how much of the conversation is in the prompt.
+    duration_prompt_sec, max_parts, max_tokens: how much of the conversation is in the prompt, all
+        three at most; tokens are an estimate. policy: what leaves sooner; see docs/prompt.md.
+    summarizer: a turn processor that writes, beside the conversation, what is left of the parts
+        that leave; without one their first sentences are. A summary that fails or is late is
+        written that way too.
     trigger_model_mode: whether the model gets the text of what was said, or its sound. Where
         nobody detects ends of turns, a turn ends with it as well: with the text of what was said,
         or as soon as the user falls silent.
@@ -71,6 +76,9 @@ class LiveModelProcessor(Processor):
         trigger_model_mode: AudioTriggerMode = AudioTriggerMode.FINAL_TRANSCRIPTION,
         *,
         max_parts: int = 1000,
+        max_tokens: int = MAX_TOKENS,
+        policy: Policy | None = None,
+        summarizer: Processor | None = None,
         interrupt: Interrupt | None = None,
         false_interruption: FalseInterruption = "resume",
         greeting: str | bool = False,
@@ -85,6 +93,9 @@ class LiveModelProcessor(Processor):
         self._turn_processor = turn_processor
         self._duration_s = duration_prompt_sec
         self._max_parts = max_parts
+        self._max_tokens = max_tokens
+        self._policy = policy
+        self._summarizer = summarizer
         if false_interruption not in ("resume", "ask_again"):
             raise StageError(
                 f"false_interruption={false_interruption!r} is not known; use 'resume' or "
@@ -105,14 +116,20 @@ class LiveModelProcessor(Processor):
 
     def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         bus = current_run().bus
-        window = Window(self._max_parts, self._duration_s)
+        window = Window(
+            self._max_parts,
+            self._duration_s,
+            max_tokens=self._max_tokens,
+            policy=self._policy,
+            summarize=self._summarizer is not None,
+        )
         tools = ToolCalls(self._tools.rules)
         conversation = Conversation(
             window, bus.ledger, self._manners, zero=bus.started_at, tools=tools
         )
         limits = ReplyLimits(self._manners.answer_within_s, self._max_parts + 1024)
         model, voice = self._turn_processor, self._voice
-        jobs = ReplyJobs(model, voice, self._tools, tools.goes_on, limits)
+        jobs = ReplyJobs(model, voice, self._tools, tools.goes_on, limits, self._summarizer)
         # The user is heard also while a long reply waits for room: far beyond what jobs may send.
         return drive(stream, conversation, jobs.do, told=jobs.told, read_ahead=256, read_on=True)
 

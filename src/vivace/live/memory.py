@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from vivace.live.earshot import Earshot
+from vivace.machines.machine import Item, Output
 from vivace.machines.playout import Ledger
 from vivace.machines.window import Window
 from vivace.part import Audio, Call, Part, Response
@@ -25,6 +26,7 @@ class Memory:
         self._ledger = ledger
         self._hears = hears
         self._stash: deque[Part] = deque()
+        self._work: list[Output] = []
         self.stash_dropped: int = 0
         self.said: list[Part] = []  # the texts of the user's turn under way
         self.sound: Earshot = Earshot()
@@ -65,9 +67,9 @@ class Memory:
 
     def take_turn(self, now: float) -> None:
         """The turn enters the prompt, after the calls that have been answered by now."""
-        self._window.settle_calls(now)
+        self._work += self._window.settle_calls(now)
         for part in self.turn():
-            self._window.add(part, now)
+            self.add(part, now)
         self.forget_turn()
 
     # -- the prompt ---------------------------------------------------------------------------
@@ -82,7 +84,16 @@ class Memory:
 
     def add(self, part: Part, now: float) -> None:
         """Add a part now. Raises PartError if too much is pinned."""
-        self._window.add(part, now)
+        self._work += self._window.add(part, now)
+
+    def summarised(self, answer: Item, now: float) -> list[Output]:
+        """A summary has been written, or could not be."""
+        return self._window.feed(answer, now)
+
+    def work(self, now: float, *, finishing: bool) -> list[Output]:
+        """What the prompt wants done since it was asked last. finishing: nothing any more."""
+        work, self._work = self._work, []
+        return work + self._window.finish(now) if finishing else work
 
     def add_later(self, part: Part) -> None:
         """Add a part once the reply that is out has entered the prompt."""
@@ -100,7 +111,7 @@ class Memory:
         heard = self._ledger.heard(turn).text
         if heard:
             metadata = {"interrupted": True} if interrupted else {}
-            self._window.add(Part(heard, role="model", turn=turn, metadata=metadata), now)
+            self.add(Part(heard, role="model", turn=turn, metadata=metadata), now)
         while self._stash:
-            self._window.add(self._stash.popleft(), now)
+            self.add(self._stash.popleft(), now)
         return heard

@@ -24,7 +24,9 @@ from vivace.machines.joining import spaced, words_of
 from vivace.machines.machine import Job
 from vivace.machines.playout import Reply
 from vivace.machines.tools import RunTool
+from vivace.machines.window import Summarize
 from vivace.part import Audio, Part, TurnComplete
+from vivace.processors.summarize import summarized
 from vivace.processors.tool import Toolbox
 
 __all__ = ["Given", "ReplyJobs", "ReplyLimits"]
@@ -49,6 +51,7 @@ class ReplyJobs:
 
     model: makes replies. voice: speaks what the program says; None passes it on as text.
     goes_on: tells of a reply whose model has stopped whether it only waits for tools.
+    summarizer: writes the summaries that the prompt wants; needed if it wants any.
     """
 
     def __init__(
@@ -58,8 +61,10 @@ class ReplyJobs:
         tools: Toolbox,
         goes_on: Callable[[int], bool],
         limits: ReplyLimits,
+        summarizer: Processor | None = None,
     ) -> None:
         self._model = model
+        self._summarizer = summarizer
         self._voice = voice
         self._tools = tools
         self._goes_on = goes_on
@@ -85,6 +90,8 @@ class ReplyJobs:
                 # One reply at a time, unless the one before it will not die: the floor moves on.
                 await shell.cleanup(_CLEANUP_S, MakeReply)
                 await self._of(job).make(self._voice if job.said else self._model)
+            case Summarize() if self._summarizer is not None:
+                return await summarized(job, self._summarizer)
             case GiveReply():
                 return await self._of(job.made).give(job, shell, self._goes_on)
         return None
