@@ -10,6 +10,7 @@
     │   └── StageError       a stage was built or composed wrongly
     ├── ExtraMissing         an optional package is not there; the message names the command
     ├── NotAllowed           a machine was given an event that its state does not allow
+    ├── MetricsError         a number that cannot be measured, or a window that holds nothing
     ├── ToolError            a tool has no result: the model is told the message
     └── ModelError           a model failed while it ran
         ├── ModelMissing     weights or a package are not there; the message names the command
@@ -59,6 +60,10 @@ class ExtraMissing(VivaceError, ImportError):
 
 class NotAllowed(VivaceError, RuntimeError):
     """A machine was given an event that its state does not allow."""
+
+
+class MetricsError(VivaceError, ValueError):
+    """A number that cannot be measured, or a window that holds nothing."""
 
 
 class ToolError(VivaceError):
