@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from vivace.flow.clock import clock, now, sleep_until
+from vivace.flow.clock import clock, now, now_anywhere, sleep_until
 
 pytestmark = pytest.mark.virtual
 
@@ -17,6 +17,18 @@ def test_there_is_no_time_outside_a_loop() -> None:
     """Without a running loop there is no clock, and asking says so."""
     with pytest.raises(RuntimeError, match="no running event loop"):
         now()
+
+
+async def test_now_anywhere_is_the_loops_time_where_one_runs() -> None:
+    """Inside a loop it is that loop's clock."""
+    await asyncio.sleep(0.5)
+    assert now_anywhere() == 0.5
+
+
+def test_now_anywhere_is_some_clock_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a loop it is the clock that asyncio's own loops read."""
+    monkeypatch.setattr("time.monotonic", lambda: 12.5)
+    assert now_anywhere() == 12.5
 
 
 async def test_sleep_until_returns_at_that_very_time() -> None:

@@ -16,6 +16,7 @@ from vivace.flow.hooks import HookFailed, add_hook, observe, remove_hook
 from vivace.flow.processor import Processor, processor
 from vivace.flow.records import (
     Announced,
+    Measured,
     PartPassed,
     Record,
     RunFinished,
@@ -31,6 +32,7 @@ from vivace.flow.run import current_run
 from vivace.flow.scope import AbandonedTask
 from vivace.machines.machine import Machine, Output
 from vivace.part import Data, Image, Interrupted, Part, TurnComplete
+from vivace.processors.buffer import buffer
 from vivace.testing import VirtualLoop, run_virtual
 from vivace.testing.script import timeline
 
@@ -131,10 +133,11 @@ async def test_every_step_of_a_run_is_told_at_its_time() -> None:
         assert await texts(slow(timeline([(0.5, part)]))) == ["hello"]
     run = of(seen, RunStarted)[0].run
     source, stage = StageId(run, None, "source", 0), StageId(run, None, "slow", 1)
+    opened = of(seen, StageStarted)
     assert seen == [
         RunStarted(run, None, "slow", at=0.0),
-        StageStarted(source, at=0.0),
-        StageStarted(stage, at=0.0),
+        StageStarted(source, 0.0, opened[0].counts),
+        StageStarted(stage, 0.0, opened[1].counts),
         PartPassed(source, at=0.5, part=part, asked_at=0.0, aside=False),
         PartPassed(stage, at=0.75, part=part, asked_at=0.0, aside=False),
         StageFinished(
@@ -1111,3 +1114,93 @@ async def test_a_program_may_be_ended_from_a_hook() -> None:
 
     with observe(ends_it), pytest.raises(FlowError, match="from inside"):
         await texts(copy(["a"]))
+
+
+# -- numbers
+
+
+class Light:
+    """A hook that wants no parts of the conversation."""
+
+    skips_parts = True
+
+    def __init__(self) -> None:
+        self.seen: list[Record] = []
+
+    def __call__(self, record: Record) -> None:
+        self.seen.append(record)
+
+
+async def test_who_skips_parts_gets_those_on_side_lanes() -> None:
+    """Parts of the conversation are not told, but counted; those on side lanes are told."""
+    light = Light()
+
+    @processor
+    async def talks(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            yield Part("busy", substream="status")
+            yield part
+
+    with observe(light):
+        assert await texts((talks + copy)(["a", "b"])) == ["busy", "a", "busy", "b"]
+    assert [it.part.text for it in of(light.seen, PartPassed)] == ["busy", "busy"]
+    assert counts(light.seen)["agent[1].copy"] == StageCounts(2, 2, 2, 2, 0, 0.0, 0.0)
+
+
+async def test_one_who_wants_parts_is_enough() -> None:
+    """Beside a hook that wants all parts, all are told."""
+    light, seen = Light(), list[Record]()
+    with observe(light), observe(seen.append):
+        assert await texts(copy(["a"])) == ["a"]
+    assert len(of(seen, PartPassed)) == len(of(light.seen, PartPassed)) == 2
+
+
+async def test_counts_can_be_asked_for_at_any_time() -> None:
+    """While a stage runs, and after it: what has gone through it by then."""
+    light = Light()
+    with observe(light):
+        async with slow.run(timeline([(0.5, "one"), (1.0, "two")])) as parts:
+            await anext(parts)
+            stage = of(light.seen, StageStarted)[-1]
+            assert stage.counts is not None
+            assert stage.counts() == StageCounts(1, 3, 1, 3, 0, 0.5, 0.0)
+            async for _ in parts:
+                pass
+    assert stage.counts() == StageCounts(2, 6, 2, 6, 0, 0.75, 0.0)
+
+
+async def test_what_a_stage_measures_is_told() -> None:
+    """A number, who has measured it, and when; nobody is told where nobody listens."""
+
+    @processor
+    async def measures(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            current_run().measured("measures", "tokens", 3)
+            yield part
+
+    light = Light()
+    with observe(light):
+        await texts(measures(timeline([(0.5, "a")])))
+    await texts(measures("b"))
+    (found,) = of(light.seen, Measured)
+    assert (found.at, found.by, found.what, found.value) == (0.5, "measures", "tokens", 3)
+
+
+async def test_what_an_interruption_takes_out_is_measured() -> None:
+    """The parts that waited somewhere when their reply became void are told as dropped."""
+    light = Light()
+
+    @processor
+    async def interrupts(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            yield part
+            await asyncio.sleep(1.0)
+            current_run().bus.announce(Interrupted(1))
+            current_run().bus.announce(Interrupted(1))
+
+    spoken = [Part("a"), *[Part("b", role="model", turn=1)] * 3]
+    with observe(light):
+        await texts((buffer() + interrupts)(spoken))
+    assert [(it.by, it.what, it.value) for it in of(light.seen, Measured)] == [
+        ("interruption", "dropped", 3.0)
+    ]

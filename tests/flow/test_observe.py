@@ -66,3 +66,16 @@ async def test_nothing_is_measured_after_the_block() -> None:
     await asyncio.sleep(1.0)
     await lag.__aexit__()
     assert lag.report().samples == samples
+
+
+async def test_each_sample_is_told_until_it_is_stopped() -> None:
+    """Who has no block starts and stops it; each sample is told as it is taken."""
+    told: list[float] = []
+    lag = LoopLag(every_s=0.25, tell=told.append)
+    lag.start()
+    asyncio.get_running_loop().call_at(0.375, hog, 0.25)
+    await asyncio.sleep(1.0)
+    lag.stop()
+    lag.stop()
+    await asyncio.sleep(1.0)
+    assert told == [0.0, 0.125, 0.0]

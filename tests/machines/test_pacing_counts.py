@@ -30,3 +30,14 @@ def test_the_latest_chunk_is_the_worst_of_all() -> None:
     for counts, late_s in ((first, 0.02), (second, 0.01), (first, 0.005)):
         counts.played(0.0, late_s)
     assert [it.report().latest_s for it in (first, second, total)] == [0.02, 0.01, 0.02]
+
+
+def test_what_is_counted_is_told() -> None:
+    """How late each chunk left, and all that is rare, as it is counted."""
+    told: list[tuple[str, float]] = []
+    counts = PacingCounts(tell=lambda what, value: told.append((what, value)))
+    counts.played(0.02, 0.004)
+    counts.add("buffer_underruns")
+    counts.add("underrun_s", 0.3)
+    counts.came(1.0)
+    assert told == [("late_s", 0.004), ("buffer_underruns", 1), ("underrun_s", 0.3)]

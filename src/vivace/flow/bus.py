@@ -54,6 +54,7 @@ class Bus:
 
     deliver: gets each announcement as a part, for the consumer's urgent lane.
     held: what is to be heard of replies up to this number is kept back: see `Held`.
+    purged: parts that interruptions have taken out.
     decided: what machines of the conversation decide for all of it: see `Machine.decides`.
     """
 
@@ -62,6 +63,7 @@ class Bus:
         self.ledger: Ledger = ClockedLedger()
         self.decided: set[str] = set()
         self.held: int = 0
+        self.purged: int = 0
         self.started_at: float = clock_now()
         self._deliver = deliver
         self._channels: WeakSet[Purgeable] = WeakSet()
@@ -130,7 +132,7 @@ class Bus:
             return
         stale = self.fence.stale if turn else _is_unnumbered_voice
         for channel in list(self._channels):
-            channel.purge(stale)
+            self.purged += channel.purge(stale)
 
 
 def _is_unnumbered_voice(part: Part) -> bool:

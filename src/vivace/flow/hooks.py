@@ -22,6 +22,7 @@ from vivace.flow.clock import clock
 from vivace.flow.records import (
     Announced,
     Ended,
+    Measured,
     PartPassed,
     Record,
     RunFinished,
@@ -38,7 +39,11 @@ from vivace.part import Audio, Body, Data, Image, Part, Signal, is_side_lane
 __all__ = ["Hook", "HookFailed", "Watch", "add_hook", "observe", "remove_hook", "watch"]
 
 Hook: TypeAlias = Callable[[Record], None]
-"""Gets each record as it happens, inside the run: it must be quick, and cannot wait."""
+"""Gets each record as it happens, inside the run: it must be quick, and cannot wait.
+
+A hook with a true attribute `skips_parts` is told only of parts on side lanes; where all hooks are
+so, a part costs half. What has gone through a stage it learns by the counts in `StageStarted`.
+"""
 
 
 class HookFailed(RuntimeWarning):
@@ -121,11 +126,13 @@ class Watch:
         # Shared with the runs inside: where each reply is a run, one complaint has to do.
         self._broken: list[Hook] = above._broken if above else []
         self._hooks = tuple(hook for hook in hooks if hook not in self._broken)
+        self._of_parts = not all(getattr(hook, "skips_parts", False) for hook in self._hooks)
         self._name = name
         self._run = next(_numbers)
         self._now = clock()
         self._parent = above._run if above else None
         self._bus = None if above else bus
+        self._purged = bus.purged
         self._meters: list[_Meter] = []
         self._error: BaseException | None = None  # the newest one, and the stage it came from
         self._origin = ""
@@ -141,12 +148,16 @@ class Watch:
         before = self._meters[-1] if self._meters else None
         meter = _Meter(StageId(self._run, self._parent, path, len(self._meters)), before)
         self._meters.append(meter)
-        self._tell(StageStarted(meter.stage, self._now()))
+        self._tell(StageStarted(meter.stage, self._now(), lambda: meter.counts(self._now())))
         return self._metered(stream, meter)
 
     def said(self, part: Part) -> None:
         """Somebody in the run has sent `part` straight to the consumer."""
         self._tell(Said(self._run, self._now(), part))
+
+    def measured(self, by: str, what: str, value: float) -> None:
+        """Somebody in the run has measured something; see `Measured`."""
+        self._tell(Measured(self._run, self._now(), by, what, value))
 
     def end(self, error: BaseException | None) -> None:
         """The run is closed and `error` came out of it: tell so, and what had not ended. No more
@@ -182,7 +193,8 @@ class Watch:
                 else:
                     meter.parts += 1
                     meter.bytes += _size(part.body)
-                self._tell(PartPassed(stage, at, part, asked_at, aside))
+                if aside or self._of_parts:
+                    self._tell(PartPassed(stage, at, part, asked_at, aside))
                 yield part
                 asked_at = meter.asked_at = time()
                 meter.left_at = None
@@ -231,6 +243,10 @@ class Watch:
 
     def _announced(self, signal: Signal) -> None:
         self._tell(Announced(self._run, self._now(), signal))
+        purged = self._bus.purged if self._bus else 0
+        if purged > self._purged:
+            self.measured("interruption", "dropped", purged - self._purged)
+            self._purged = purged
 
     def _tell(self, record: Record) -> None:
         for hook in self._hooks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 
@@ -23,21 +24,36 @@ class LoopLag:
     """Measures the running loop's lag for as long as the `async with` block lasts.
 
     every_s: how often. keep: the newest samples that are remembered; 60,000 are ten minutes.
+    tell: gets each sample, in seconds.
 
     A timer is set for each sample; its lag is how much later than asked it ran: what every other
     callback of the loop had to wait too.
     """
 
-    def __init__(self, every_s: float = 0.01, keep: int = 60_000) -> None:
+    def __init__(
+        self,
+        every_s: float = 0.01,
+        keep: int = 60_000,
+        tell: Callable[[float], object] = lambda _: None,
+    ) -> None:
         self._every_s = every_s
         self._samples: deque[float] = deque(maxlen=keep)
+        self._tell = tell
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> LoopLag:
-        self._set(asyncio.get_running_loop())
+        self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin to measure the running loop, for who has no block."""
+        self._set(asyncio.get_running_loop())
+
+    def stop(self) -> None:
+        """Measure no more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -57,5 +73,7 @@ class LoopLag:
         self._timer = loop.call_at(due, self._sample, loop, due)
 
     def _sample(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        self._samples.append(max(0.0, loop.time() - due))
+        lag_s = max(0.0, loop.time() - due)
+        self._samples.append(lag_s)
         self._set(loop)
+        self._tell(lag_s)

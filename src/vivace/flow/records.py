@@ -5,6 +5,7 @@ All times are those of the loop's clock, in seconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -14,6 +15,7 @@ from vivace.part import Part, Signal
 __all__ = [
     "Announced",
     "Ended",
+    "Measured",
     "PartPassed",
     "Record",
     "RunFinished",
@@ -78,10 +80,14 @@ class RunStarted(msgspec.Struct, frozen=True):
 
 
 class StageStarted(msgspec.Struct, frozen=True):
-    """A stage was opened. The source comes first, then the others in the order of the pipeline."""
+    """A stage was opened. The source comes first, then the others in the order of the pipeline.
+
+    counts: tells what has gone through it by now, also after it has ended.
+    """
 
     stage: StageId
     at: float
+    counts: Callable[[], StageCounts] | None = None
 
 
 class PartPassed(msgspec.Struct, frozen=True):
@@ -104,6 +110,20 @@ class Said(msgspec.Struct, frozen=True):
     run: int
     at: float
     part: Part
+
+
+class Measured(msgspec.Struct, frozen=True, gc=False):
+    """A stage of `run` has measured something.
+
+    what: a name such as `late_s`; docs/observing.md lists them. by: the stage, by what it does.
+    value: in the unit that the name ends in; a count if it ends in none.
+    """
+
+    run: int
+    at: float
+    by: str
+    what: str
+    value: float
 
 
 class Announced(msgspec.Struct, frozen=True):
@@ -153,6 +173,7 @@ Record: TypeAlias = (
     | StageStarted
     | PartPassed
     | Said
+    | Measured
     | Announced
     | StageFinished
     | StageFailed

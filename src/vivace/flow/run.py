@@ -131,6 +131,11 @@ class Run:
             self.watch.said(part)
         self._say(part)
 
+    def measured(self, by: str, what: str, value: float) -> None:
+        """Tell whoever watches of a number; see `Measured` for the names."""
+        if self.watch:
+            self.watch.measured(by, what, value)
+
     def _say(self, part: Part) -> None:
         if not self.closing:
             self.side.send_nowait(part)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 __all__ = ["PacingCounts", "PacingReport"]
@@ -39,12 +41,18 @@ class PacingCounts:
     """The numbers while they grow.
 
     above: counts that grow along: those of all runs, mostly.
+    tell: gets how late each chunk left, as `late_s`, and whatever else is counted, by its name.
     """
 
-    __slots__ = ("_above", "_chunks", "_latest_s", "_numbers", "_played_s", "_taken_s")
+    __slots__ = ("_above", "_chunks", "_latest_s", "_numbers", "_played_s", "_taken_s", "_tell")
 
-    def __init__(self, above: PacingCounts | None = None) -> None:
+    def __init__(
+        self,
+        above: PacingCounts | None = None,
+        tell: Callable[[str, float], object] | None = None,
+    ) -> None:
         self._above = above
+        self._tell = tell
         self._chunks = 0
         self._taken_s = self._played_s = self._latest_s = 0.0
         self._numbers: dict[str, float] = {}  # what is rare
@@ -62,12 +70,16 @@ class PacingCounts:
         self._latest_s = max(self._latest_s, late_s)
         if self._above is not None:
             self._above.played(seconds, late_s)
+        if self._tell is not None:
+            self._tell("late_s", late_s)
 
     def add(self, name: str, by: float = 1) -> None:
         """Add to any other number of PacingReport."""
         self._numbers[name] = self._numbers.get(name, 0) + by
         if self._above is not None:
             self._above.add(name, by)
+        if self._tell is not None:
+            self._tell(name, by)
 
     def report(self) -> PacingReport:
         """The numbers as they are now, to a microsecond."""

@@ -119,6 +119,7 @@ class Buffer(Processor):
     def _tell(self, channel: Channel[Part], told: int, run: Run) -> int:
         total = channel.dropped
         self._dropped += total - told
+        run.measured("buffer", "dropped", total - told)
         news = {"event": "dropped", "what": "buffer", "parts": total - told, "total": total}
         run.say(Part(Data(news), substream="status"))
         return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from vivace.audio import AudioFormat
 from vivace.flow.drive import drive
@@ -92,8 +93,9 @@ class AudioRateLimiter(Processor):
         return self._last.report()
 
     def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
-        bus = current_run().bus
-        self._last = PacingCounts(self._totals)
+        run = current_run()
+        bus = run.bus
+        self._last = PacingCounts(self._totals, partial(run.measured, self.name))
         pacer = Pacer(
             self._rules,
             zero=bus.started_at,
