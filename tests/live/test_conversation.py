@@ -82,7 +82,13 @@ def test_the_floor_is_told() -> None:
     [asked] = [p for p in bench.log if isinstance(p, Part) and _event(p) == "asked"]
     assert (asked.at, asked.role, asked.substream) == (0.5, "model", "status")
     assert asked.body == Data(
-        {"event": "asked", "turn": 1, "prompt": [{"role": "user", "text": "Hi there"}]}
+        {
+            "event": "asked",
+            "turn": 1,
+            "prompt": [{"role": "user", "text": "Hi there"}],
+            "tokens": 2,
+            "reused": 0,
+        }
     )
 
 
@@ -681,6 +687,7 @@ def test_latency_marks() -> None:
             "event": "latency",
             "turn": 1,
             "ended_at": 3.75,
+            "heard_at": 5.0,
             "ms": {
                 "transcript": 250.0,
                 "decision": 500.0,
@@ -1027,3 +1034,53 @@ def test_any_conversation(taken: list[tuple[str, float]]) -> None:
                 held = 0
             case Interrupted():
                 held = 0
+
+
+# -- what is measured -------------------------------------------------------------------------
+
+
+def test_a_hold_says_how_long_the_sound_had_lasted() -> None:
+    """From the user's first sound to silence, by the clock; unknown if no sound came with times."""
+    bench = Bench()
+    bench.feed(1.0, sound(1.0, at=0.0), *said("Go on", 1.0))
+    bench.hear(2.0, "Well")
+    bench.feed(3.0, sound(2.0, at=1.0))
+    bench.feed(3.25, started(3.0))
+    assert bench.told("held") == [{"event": "held", "turn": 1, "after_s": 0.25}]
+    bench = Bench()
+    bench.feed(1.0, *said("Go on", 1.0))
+    bench.hear(2.0, "Well")
+    bench.feed(3.25, started(3.0))
+    assert bench.told("held") == [{"event": "held", "turn": 1}]
+
+
+def test_an_interruption_for_nothing_is_told() -> None:
+    """Once something is asked again without anything new: the reply that was cut, and why not."""
+    for false_interruption in ("resume", "ask_again"):
+        bench = Bench(false_interruption=false_interruption)
+        bench.feed(1.0, sound(1.0, at=0.0), *said("Go on", 1.0))
+        bench.hear(2.0, "Well")
+        bench.feed(3.0, started(3.0))
+        bench.feed(5.0, ended(5.0), turn_ended(5.0))
+        assert bench.told("false_interruption") == [{"event": "false_interruption", "turn": 1}]
+
+
+def test_an_interruption_with_words_is_none_for_nothing() -> None:
+    """What the user said is answered, and nobody tells of a false one."""
+    bench = Bench()
+    bench.feed(1.0, *said("Go on", 1.0))
+    bench.hear(2.0, "Well")
+    bench.feed(3.0, *said("No wait, stop", 3.0))
+    assert bench.prompt()[-1] == "user: No wait, stop"
+    assert bench.told("false_interruption") == []
+
+
+def test_the_prompt_is_measured() -> None:
+    """Its tokens, and how many of them the model has read before."""
+    bench = Bench()
+    for at in (1.0, 11.0):
+        bench.feed(at, *said("Hi there", at))
+        bench.hear(at + 1.0, "Hello")
+        bench.over(at + 2.0)
+    sizes = [(news["tokens"], news["reused"]) for news in bench.told("asked")]
+    assert sizes == [(2, 0), (2 + 2 + 2, 2)]

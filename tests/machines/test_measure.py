@@ -4,7 +4,7 @@ import pytest
 
 from vivace.audio import AudioFormat
 from vivace.errors import PartError
-from vivace.machines.measure import Limits, as_json, checked, count_bytes, count_tokens
+from vivace.machines.measure import Limits, as_json, checked, count_bytes, count_tokens, size_of
 from vivace.part import Audio, Data, Event, Held, Part, Response
 
 
@@ -62,3 +62,13 @@ def test_limits() -> None:
     assert limits.exceeded(9, 81, 801) == "tokens"
     assert limits.exceeded(9, 81, 800) == "parts"
     assert limits.exceeded(8, 81, 800) == "bytes"
+
+
+def test_what_a_prompt_shares_with_the_one_before() -> None:
+    """Only parts from the beginning on, each the same at the same place, are reused."""
+    before = [Part("a" * 8), Part("b" * 8), Part("c" * 8)]
+    assert size_of(before, []) == {"tokens": 6, "reused": 0}
+    assert size_of([*before, Part("d")], before) == {"tokens": 7, "reused": 6}
+    changed = [Part("a" * 8), Part("x" * 8), Part("c" * 8)]
+    assert size_of(changed, before) == {"tokens": 6, "reused": 2}
+    assert size_of([], before) == {"tokens": 0, "reused": 0}

@@ -352,3 +352,15 @@ def test_heard_is_between_confirmed_and_released(moves: list[tuple[str, int]]) -
         assert (heard.confirmed_s or 0.0) - 1e-9 <= heard.seconds <= heard.released_s + 1e-9
         words = [word for word in heard.text.split() if word in said.split()]
         assert said.split()[: len(words)] == words
+
+
+def test_when_a_reply_begins_to_be_heard() -> None:
+    """When its first sound is planned, as late as the listener says to be; unknown before that."""
+    ledger = Ledger()
+    assert ledger.begins_at(1) is None
+    ledger.queue(1, 1.0)
+    assert ledger.begins_at(1) is None
+    ledger.book(paced("one ", ms=1000), 1.0, 1.25)
+    assert ledger.begins_at(1) == 1.25
+    ledger.confirm(1, 0.5, 2.25)
+    assert ledger.begins_at(1) == 1.75

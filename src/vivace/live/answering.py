@@ -22,6 +22,7 @@ from vivace.live.tool_use import ToolUse
 from vivace.machines.floor import Act, Event, Floor, FloorRules, State
 from vivace.machines.interrupt import Interrupt, OverlapWatch
 from vivace.machines.machine import Announce, Output
+from vivace.machines.measure import size_of
 from vivace.machines.playout import Ledger
 from vivace.machines.tools import Ask as Wanted
 from vivace.machines.tools import Enter, GoOn, ToolCalls, ToolOutput
@@ -79,6 +80,7 @@ class Answering:
         self.asked_to: float = -math.inf  # `ended_at` when the newest reply was asked for
         self._asked_at = -math.inf
         self._ledger = ledger
+        self._cut = 0  # the reply that was interrupted last, until something is asked again
         self._for_words = False  # the newest interruption was one of words
 
     def judged(self, takes: bool, now: float, *, for_words: bool = False) -> list[Output]:
@@ -102,6 +104,8 @@ class Answering:
                 case Act.CANCEL:
                     real = event in (Event.TURN_ENDED, Event.RESET) or self._for_words
                     out += self._cancel(now, may_come_back=not real)
+                    if event in (Event.TURN_ENDED, Event.RESET):
+                        self._cut = 0  # whoever did so knew why
                 case Act.ASK:
                     out += self._ask(now)
         return out
@@ -113,7 +117,7 @@ class Answering:
         self._asked_at, self.asked_to = now, self.ended_at
         self.overlap.clear()
         self.news.latency.asked()
-        out = self.tooling(self.tools.asking(turn), now)
+        out = self._verdict(now) + self.tooling(self.tools.asking(turn), now)
         if isinstance(wish, Say):
             out.append(self.news.tell("saying", now, turn=turn, text=wish.text))
             out += self.replies.say(wish.text, turn, protected=wish.protected)
@@ -122,9 +126,11 @@ class Answering:
             out += self.replies.bring_back(turn, self._ledger.heard)
         else:
             self.seen = self._cuts_in = False
+            before = self.replies.prompt
             asked = self.replies.ask(turn, now, self.tool_use.running())
+            size = size_of(self.replies.prompt, before)
             told = [{"role": part.role, "text": as_told(part)} for part in self.replies.prompt]
-            out += [self.news.tell("asked", now, turn=turn, prompt=told), *asked]
+            out += [self.news.tell("asked", now, turn=turn, prompt=told, **size), *asked]
         assert self.replies.out is not None
         self.tool_use.asked(self.replies.out.made, self.replies.prompt)
         return out
@@ -147,6 +153,13 @@ class Answering:
     def forget_events(self) -> None:
         """The model is to speak of nothing any more."""
         self.seen = self._cuts_in = False
+
+    def _verdict(self, now: float) -> list[Output]:
+        """Whether there was anything to the newest interruption, now that something is asked."""
+        cut, self._cut = self._cut, 0
+        if not cut or self.memory.turn():
+            return []
+        return [self.news.tell("false_interruption", now, turn=cut)]
 
     def tooling(self, outputs: Iterable[ToolOutput], now: float) -> list[Output]:
         """What tools bring about. A response enters the prompt, and is told, here alone."""
@@ -186,7 +199,7 @@ class Answering:
         """Void the reply; what was heard of it, and no more, has been said."""
         reply = self.replies.out
         assert reply is not None, "only a reply that is out can be cancelled"
-        turn = reply.turn  # the floor may count the next one already
+        turn = self._cut = reply.turn  # the floor may count the next one already
         self.owed = True
         heard = self.memory.add_reply(turn, now, interrupted=True)
         may_come_back &= self.manners.false_interruption == "resume"

@@ -191,7 +191,7 @@ class Conversation(Machine):
             case SpeechStarted(at=at, probability=probability):
                 if not self._listening():
                     self._memory.sound.began(self._heard_at - at)
-                return [part, *self._speech_started(probability, now)]
+                return [part, *self._speech_started(at, probability, now)]
             case SpeechEnded(at=at) as ended:
                 self._agent.ended_at = at
                 self._news.latency.speech_ended(min(now, at + self._behind))
@@ -208,7 +208,7 @@ class Conversation(Machine):
             case _:
                 return [part]
 
-    def _speech_started(self, probability: float, now: float) -> list[Output]:
+    def _speech_started(self, at: float, probability: float, now: float) -> list[Output]:
         self._speaking = self._memory.spoken = True
         self._nobody_ends_it = False
         self._agenda.user_was_heard()
@@ -218,6 +218,8 @@ class Conversation(Machine):
         replying = self._floor.replying
         out += self._agent.happened(Event.SPEECH_STARTED, now)
         if replying:
+            if self._floor.state == State.OVERLAP:
+                out.append(self._news.held(self._floor.turn, now, at + self._behind))
             return out + self._agent.judged(self._overlap.began(now, probability), now)
         return out + self._replies.read_ahead()
 
@@ -284,8 +286,7 @@ class Conversation(Machine):
     def _announced(self, signal: Signal, now: float) -> list[Output]:
         match signal:
             case Playing(turn=turn):
-                latency = self._news.latency_of(turn, now) if turn == self._floor.turn else []
-                return [*self._agent.happened(Event.AUDIBLE, now, turn), *latency]
+                return [*self._agent.happened(Event.AUDIBLE, now, turn), *self._latency(turn, now)]
             case Played(turn=turn, reason=reason):
                 return self._played(turn, reason, now)
             case Reset():
@@ -294,6 +295,12 @@ class Conversation(Machine):
                 return self._agent.voided(turn, now)
             case _:
                 return []
+
+    def _latency(self, turn: int, now: float) -> list[Output]:
+        if turn != self._floor.turn:
+            return []
+        heard_at = max(now, self._memory.begins_at(turn) or now)
+        return [*self._news.latency_of(turn, now, heard_at)]
 
     # -- the end of a turn --------------------------------------------------------------------
 

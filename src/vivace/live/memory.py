@@ -72,6 +72,10 @@ class Memory:
             self.add(part, now)
         self.forget_turn()
 
+    def begins_at(self, turn: int) -> float | None:
+        """When the first sound of a reply is heard; None if none was handed out."""
+        return self._ledger.begins_at(turn)
+
     # -- the prompt ---------------------------------------------------------------------------
 
     def parts(self) -> tuple[Part, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from vivace.live.latency import Latency
 from vivace.part import Data, Part, TurnComplete, TurnReason
 
@@ -25,13 +27,22 @@ class News:
         """`what` has failed."""
         return self.tell("failed", now, what=what, **facts, error=error)
 
-    def latency_of(self, turn: int, now: float) -> list[Part]:
-        """How long each step towards this reply took, once it is heard."""
+    def latency_of(self, turn: int, now: float, heard_at: float) -> list[Part]:
+        """How long each step towards this reply took, once its first sound was sent.
+
+        heard_at: when that is heard, on the clock.
+        """
         told = self.latency.audible(now)
         if told is None:
             return []
-        ended_at = round(told[0] - self._zero, 6)
-        return [self.tell("latency", now, turn=turn, ended_at=ended_at, ms=told[1])]
+        times = {"ended_at": told[0], "heard_at": heard_at}
+        facts = {name: round(at - self._zero, 6) for name, at in times.items()}
+        return [self.tell("latency", now, turn=turn, **facts, ms=told[1])]
+
+    def held(self, turn: int, now: float, since: float) -> Part:
+        """The user made a sound over the reply, `since` then, and it has fallen silent."""
+        after = {"after_s": round(now - since, 6)} if math.isfinite(since) else {}
+        return self.tell("held", now, turn=turn, **after)
 
     @staticmethod
     def complete(turn: int, reason: TurnReason) -> Part:

@@ -7,7 +7,7 @@ where one is given.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from vivace.errors import PartError
 from vivace.part import Audio, Call, Data, Event, Image, Part, Response
 
-__all__ = ["Counter", "Limits", "as_json", "checked", "count_bytes", "count_tokens"]
+__all__ = ["Counter", "Limits", "as_json", "checked", "count_bytes", "count_tokens", "size_of"]
 
 Counter: TypeAlias = Callable[[Part], int]
 """Tells how many tokens a part costs: a whole number, 0 or more."""
@@ -108,3 +108,16 @@ def checked(count: Counter, part: Part) -> int:
         f"count_tokens says {tokens!r} of a part of {part.mimetype}; it must return a whole "
         "number, 0 or more"
     )
+
+
+def size_of(prompt: Sequence[Part], before: Sequence[Part]) -> dict[str, int]:
+    """The estimated `tokens` of a prompt, and how many of them are `reused`: the same, at the same
+    place, as in the one before it."""
+    tokens = reused = 0
+    same = True
+    for number, part in enumerate(prompt):
+        cost = count_tokens(part)
+        tokens += cost
+        same = same and number < len(before) and (part is before[number] or part == before[number])
+        reused += cost if same else 0
+    return {"tokens": tokens, "reused": reused}

@@ -190,6 +190,16 @@ class Ledger:
             account.confirmed_s,
         )
 
+    def begins_at(self, turn: int) -> float | None:
+        """When the first sound of reply `turn` is heard: planned, and as late as the listener is.
+
+        None if none of it was handed out.
+        """
+        account = self._accounts.get(turn)
+        if account is None or not account.stretches:
+            return None
+        return account.stretches[0].begin + (self._lag or 0.0)
+
     def _account(self, turn: int) -> _Account:
         account = self._accounts.get(turn)
         if account is None:
