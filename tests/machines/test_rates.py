@@ -72,6 +72,15 @@ def test_shares_of_the_newest_steps() -> None:
     assert shares.ever == {"error": 10}
 
 
+def test_what_happens_before_the_first_step() -> None:
+    """It counts as if there had been one: an error is no reason to know nothing."""
+    shares = Shares(10)
+    shares.happened("error")
+    assert shares.share("error") == 1.0
+    shares.step()
+    assert shares.share("error") == 1.0
+
+
 def test_amounts_are_shares_too() -> None:
     """Seconds of silence a turn, say."""
     shares = Shares(10)

@@ -19,6 +19,7 @@ from vivace.flow.channel import Channel
 from vivace.flow.clock import now
 from vivace.flow.drive import Shell
 from vivace.flow.processor import Processor
+from vivace.flow.run import current_run
 from vivace.live.reply import FirstToken, GiveReply, MakeReply, PromptEnded
 from vivace.machines.joining import spaced, words_of
 from vivace.machines.machine import Job
@@ -85,7 +86,11 @@ class ReplyJobs:
         """Do a job."""
         match job:
             case RunTool(call=call):
-                return await self._tools.run(call)
+                begun = now()
+                try:
+                    return await self._tools.run(call)
+                finally:
+                    current_run().measured(call.name, "tool_s", now() - begun)
             case MakeReply():
                 # One reply at a time, unless the one before it will not die: the floor moves on.
                 await shell.cleanup(_CLEANUP_S, MakeReply)

@@ -92,5 +92,6 @@ class Shares:
         return sum(counts[what] for counts in self._counts)
 
     def share(self, what: str) -> float | None:
-        """How often it happened a step; None before there is one."""
-        return self.recent(what) / self.steps if self.steps else None
+        """How often it happened a step; None as long as nothing has happened, and no step came."""
+        times, steps = self.recent(what), self.steps
+        return times / max(1, steps) if times or steps else None
