@@ -120,16 +120,6 @@ class Sketch:
         return len(self._buckets)
 
 
-def _bucket(value: float) -> int:
-    if value < LEAST:
-        return _ZERO
-    return min(ceil(log(value) * _PER_LOG), _LAST)
-
-
-def _value(bucket: int) -> float:
-    return 0.0 if bucket == _ZERO else math.exp(bucket * _WIDTH) * _MIDDLE
-
-
 class RecentValues:
     """The newest values, and all there ever were.
 

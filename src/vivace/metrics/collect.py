@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -101,6 +101,7 @@ class RealTimeMetrics:
         self._looked_at = -1.0
         self._lags: dict[asyncio.AbstractEventLoop, tuple[LoopLag, set[int]]] = {}
         self._stories = Turns(self._turn, self._judged)
+        self._listeners: list[Callable[[TurnStory], object]] = []
 
     # -- by hand ------------------------------------------------------------------------------
 
@@ -140,6 +141,10 @@ class RealTimeMetrics:
         """Watch the runs that begin inside the block."""
         with observe(self):
             yield self
+
+    def on_turn(self, tell: Callable[[TurnStory], object]) -> None:
+        """Tell each turn to `tell`, too, once it is over."""
+        self._listeners.append(tell)
 
     def __call__(self, record: Record) -> None:
         match record:
@@ -204,27 +209,14 @@ class RealTimeMetrics:
     def _turn(self, story: TurnStory) -> None:
         self._turns.step()
         self.counts["turn", story.outcome] += 1
-        start = story.speech_ended_at
-        times = {
-            "end_of_turn_s": story.decided_at,
-            "transcript_s": story.transcript_at,
-            "first_token_s": story.first_token_at,
-            "first_audio_sent_s": story.sent_at,
-            "first_audio_heard_s": story.heard_at,
-        }
-        for name, at in times.items():
-            if start is not None and at is not None:
-                self.spreads[name].add(_seconds(at - start))
-        for hold in story.holds:
-            if hold.ended_at is not None:
-                self.spreads["hold_s"].add(_seconds(hold.ended_at - hold.begun_at))
-            if hold.after_s is not None:
-                self.spreads["stop_s"].add(_seconds(hold.after_s))
+        for name, value in story.measures():
+            self.spreads[name].add(value)
         if story.tokens is not None:
-            self.spreads["prompt_tokens"].add(float(story.tokens))
             self._prompts.step()
             self._prompts.happened("tokens", story.tokens)
             self._prompts.happened("reused", story.reused or 0)
+        for tell in self._listeners:
+            tell(story)
 
     def _judged(self, kind: str) -> None:
         self.counts["interruption", kind] += 1
@@ -352,8 +344,3 @@ class RealTimeMetrics:
             is_real_time_capable=None,
             judged={},
         )
-
-
-def _seconds(value: float) -> float:
-    """A duration: what was known before its time took none."""
-    return round(max(0.0, value), 9)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from vivace.errors import ExtraMissing
 from vivace.flow.records import (
     Announced,
     Record,
@@ -21,11 +20,12 @@ from vivace.flow.records import (
     StageFinished,
     StageStarted,
 )
+from vivace.metrics.extras import needs
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
 
-__all__ = ["Spans"]
+__all__ = ["Spans", "date_of_zero", "nanoseconds"]
 
 _RUNS = 10_000  # under way at once; more than one loop serves
 
@@ -43,15 +43,8 @@ class Spans:
     """
 
     def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
-        try:
+        with needs("spans", "opentelemetry-api", "opentelemetry"):
             from opentelemetry import context, trace
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != "opentelemetry":
-                raise
-            raise ExtraMissing(
-                "spans need the package opentelemetry-api, which is not installed; "
-                "run: pip install 'vivace[metrics]'"
-            ) from error
         self._trace = trace
         self._context = context
         self._tracer = trace.get_tracer("vivace", tracer_provider=tracer_provider)
@@ -76,11 +69,10 @@ class Spans:
         if len(self._runs) >= _RUNS:  # whose ends nobody told, as when a loop was torn down
             self._runs.pop(next(iter(self._runs))).span.end()
         above = self._runs.get(record.parent) if record.parent else None
-        # A date for others to read; nothing waits for it or measures by it.
-        zero = above.zero if above else time.time_ns() - _ns(record.at)  # noqa: TID251
+        zero = above.zero if above else date_of_zero(record.at)
         span = self._tracer.start_span(
             f"run {record.name}",
-            start_time=zero + _ns(record.at),
+            start_time=zero + nanoseconds(record.at),
             attributes={"vivace.run.name": record.name, "vivace.run.id": record.run},
         )
         context = self._trace.set_span_in_context(span)
@@ -154,8 +146,15 @@ class _Run:
         self.told: BaseException | None = None  # the newest that a stage's span has
 
     def date(self, at: float) -> int:
-        return self.zero + _ns(at)
+        return self.zero + nanoseconds(at)
 
 
-def _ns(seconds: float) -> int:
+def nanoseconds(seconds: float) -> int:
+    """As spans want them."""
     return round(seconds * 1e9)
+
+
+def date_of_zero(at: float) -> int:
+    """The date, in nanoseconds, at which a clock that reads `at` now has read 0."""
+    # A date for others to read; nothing waits for it or measures by it.
+    return time.time_ns() - nanoseconds(at)  # noqa: TID251

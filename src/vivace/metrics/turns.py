@@ -7,7 +7,7 @@ again, since only then it is known whether there was anything to the interruptio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -89,6 +89,27 @@ class TurnStory(msgspec.Struct):
     def begun_at(self) -> float:
         """When the user fell silent; when the model was asked if nobody spoke."""
         return self.asked_at if self.speech_ended_at is None else self.speech_ended_at
+
+    def measures(self) -> Iterator[tuple[str, float]]:
+        """Its durations and its prompt, by the names of a report; only what is known."""
+        times = {
+            "transcript_s": self.transcript_at,
+            "end_of_turn_s": self.decided_at,
+            "first_token_s": self.first_token_at,
+            "first_audio_sent_s": self.sent_at,
+            "first_audio_heard_s": self.heard_at,
+        }
+        if self.speech_ended_at is not None:
+            for name, at in times.items():
+                if at is not None:
+                    yield name, _duration(at - self.speech_ended_at)
+        for hold in self.holds:
+            if hold.ended_at is not None:
+                yield "hold_s", _duration(hold.ended_at - hold.begun_at)
+            if hold.after_s is not None:
+                yield "stop_s", _duration(hold.after_s)
+        if self.tokens is not None:
+            yield "prompt_tokens", float(self.tokens)
 
 
 class _Talk:
@@ -253,6 +274,11 @@ class Turns:
         story.over_at, story.outcome = at, outcome
         talk.now = None
         self._tell(story)
+
+
+def _duration(seconds: float) -> float:
+    """What was known before its time took none; to a nanosecond, as clocks are."""
+    return round(max(0.0, seconds), 9)
 
 
 def _end_hold(story: TurnStory, at: float) -> bool:
