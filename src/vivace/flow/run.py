@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, Protocol
 
 from vivace.errors import FlowError, StageError
@@ -26,7 +26,7 @@ from vivace.flow.scope import Scope
 from vivace.flow.streams import Source, open_source
 from vivace.part import Audio, Part, TurnComplete, is_side_lane
 
-__all__ = ["AT_ONCE", "Run", "Stage", "current_run"]
+__all__ = ["AT_ONCE", "Run", "Stage", "current_run", "without_run"]
 
 _SIDE_PARTS = 64  # more than any stage has to say at once; then the stage that talks must wait
 _KEPT = 64  # parts of a held reply; then nothing more is taken until it goes on
@@ -55,6 +55,12 @@ def current_run() -> Run:
     if run is None:
         raise StageError("no run is under way here; call the processor as `processor(source)`")
     return run
+
+
+def without_run(context: Context) -> Context:
+    """`context`, in which no run is under way from now on: the next one is an outermost."""
+    context.run(_current.set, None)
+    return context
 
 
 class Run:

@@ -20,9 +20,9 @@ class TurnLog:
     """A hook that logs: turns at the level of information, failures as warnings, errors that ended
     a run as errors.
 
-    logger: one of `structlog` or of `logging`. Unless given, structlog's where it is installed,
-        else `logging.getLogger("vivace")`. Structlog gets facts by name; else they are in the message,
-        and as a dict in the record's `vivace`. What was said is never in a line.
+    logger: one of `structlog` or of `logging`. Unless given, that of structlog where it is there,
+        else `logging.getLogger("vivace")`. Structlog gets facts by name; else they are in the
+        message, and as a dict in the record's `vivace`. What was said is never in a line.
     """
 
     skips_parts = True
