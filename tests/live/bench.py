@@ -11,6 +11,7 @@ from vivace.live.conversation import Conversation
 from vivace.live.reply import AudioTriggerMode, GiveReply, MakeReply, PromptEnded
 from vivace.machines.machine import Announce, Cancel, Item, JobDone, Output, Tell
 from vivace.machines.playout import Ledger
+from vivace.machines.pressure import Shedding
 from vivace.machines.window import Window
 from vivace.part import (
     Audio,
@@ -75,12 +76,17 @@ class Bench:
         *,
         zero: float = 0.0,
         window: Window | None = None,
+        shedding: Shedding | None = None,
         **manners: Any,
     ) -> None:
         self.window = Window() if window is None else window
         self.ledger = Ledger()
         self.machine = Conversation(
-            self.window, self.ledger, Manners(trigger=trigger, **manners), zero=zero
+            self.window,
+            self.ledger,
+            Manners(trigger=trigger, **manners),
+            zero=zero,
+            shedding=shedding,
         )
         self.now = 0.0
         self.replies: list[Asked] = []

@@ -21,6 +21,7 @@ from vivace.live.agenda import Initiative
 from vivace.live.reply import MakeReply, PromptEnded
 from vivace.machines.interrupt import Interrupt
 from vivace.machines.machine import Announce, Cancel, Tell
+from vivace.machines.pressure import Shedding
 from vivace.machines.window import Window
 from vivace.part import (
     Ask,
@@ -309,6 +310,33 @@ def test_a_right_guess() -> None:
     assert [reply.job.made for reply in bench.replies] == [made]
     assert bench.prompt() == ["user: What time is it?"]
     assert bench.told("speculated") == [{"event": "speculated", "right": True, "turn": 1}]
+
+
+def test_nobody_guesses_under_pressure() -> None:
+    """From level 2 on the model is asked once the turn is sure; that is counted, and comes back."""
+    shedding = Shedding(2)
+    bench = guessing(shedding=shedding)
+    assert bench.ended == set()
+    bench.feed(1.5, final("What time is it?", 1.0), turn_ended(1.0))
+    assert bench.prompt() == ["user: What time is it?"]
+    assert bench.told("speculated") == []
+    assert shedding.counts == {"speculation": 1}
+    assert guessing(shedding=Shedding(1)).ended
+
+
+def test_one_video_frame_a_second_under_pressure() -> None:
+    """The others are left out of the prompt, while a reply is out too; none of the agent's is."""
+    shedding = Shedding(1)
+    bench = Bench(shedding=shedding)
+    for at in (1.0, 1.25, 1.5, 2.0, 2.25):
+        bench.feed(at, Part.image(b"frame", at=at))
+        bench.feed(at, Part.image(b"drawn", role="model"))
+    assert sum(part.bytes == b"frame" for part in bench.window.parts()) == 2
+    assert sum(part.bytes == b"drawn" for part in bench.window.parts()) == 5
+    assert shedding.counts == {"frames": 3}
+    shedding.level = 0
+    bench.feed(2.5, Part.image(b"frame", at=2.5))
+    assert sum(part.bytes == b"frame" for part in bench.window.parts()) == 3
 
 
 def test_a_wrong_guess() -> None:

@@ -17,6 +17,7 @@ from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.listening import ListeningMachine, ListeningRules, TranscribeAudio
 from vivace.machines.machine import Item, Job, JobDone, JobFailed, Output
+from vivace.machines.pressure import Shedding
 from vivace.part import Audio, Data, Held, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
 RATE = 100
@@ -76,8 +77,10 @@ def talk(
 class Bench:
     """Feeds a machine; keeps the job under way and what came out."""
 
-    def __init__(self, rules: ListeningRules | None = None) -> None:
-        self.machine = ListeningMachine(FORMAT, rules)
+    def __init__(
+        self, rules: ListeningRules | None = None, shedding: Shedding | None = None
+    ) -> None:
+        self.machine = ListeningMachine(FORMAT, rules, shedding)
         self.job: TranscribeAudio | None = None
         self.jobs: list[TranscribeAudio] = []
         self.texts: list[Part] = []
@@ -261,6 +264,19 @@ def test_interim_texts_come_every_second() -> None:
         heard(words((100, 450)), 450),
     ]
     assert [job.final for job in bench.jobs] == [False, False, False, True]
+
+
+def test_interim_texts_are_shed_under_pressure() -> None:
+    """Each that would have come is counted; the final one is never left out, and all comes back."""
+    shedding = Shedding(1)
+    bench = Bench(shedding=shedding)
+    bench.converse(talk([(100, 450)], 470))
+    assert bench.texts == [heard(words((100, 450)), 450)]
+    assert shedding.counts == {"interim": 3}
+    shedding.level = 0
+    bench.converse(talk([(100, 450)], 470))
+    assert len(bench.jobs) > 2
+    assert shedding.counts == {"interim": 3}
 
 
 def test_no_interim_texts() -> None:

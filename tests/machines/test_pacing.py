@@ -21,6 +21,7 @@ from vivace.machines.pacing import Pacer
 from vivace.machines.pacing_counts import PacingCounts, PacingReport
 from vivace.machines.pacing_rules import PacingRules
 from vivace.machines.playout import Ledger
+from vivace.machines.pressure import Shedding
 from vivace.part import (
     Audio,
     Call,
@@ -1121,3 +1122,33 @@ def test_nothing_stale_ever_leaves(
     assert counts.played_s == pytest.approx(len(bench.sound()) / 2 / RATE)
     whole_s = counts.played_s + counts.cut_s + counts.refused_s
     assert counts.taken_s == pytest.approx(whole_s) == pytest.approx(frames / RATE)
+
+
+# -- under pressure ---------------------------------------------------------------------------
+
+
+def test_chunks_are_as_long_as_may_be_under_pressure() -> None:
+    """At level 3 all have the longest length, but while somebody may interrupt they are short."""
+    shedding = Shedding(3)
+    bench = Bench(PacingRules(longest_s=0.2), shedding=shedding)
+    bench.feed(0.0, voice(1000))
+    bench.until(0.5)
+    assert [part.seconds for _, part in bench.left] == [0.2, 0.2, 0.2]
+    assert shedding.counts == {"chunks": 3}
+    shedding.level = 2
+    bench.until(0.7)
+    assert bench.left[-1][1].seconds < 0.2
+    shedding.level = 3
+    bench.feed(0.7, Part(SpeechStarted(0.7)))
+    bench.until(0.8)
+    assert bench.left[-1][1].seconds == 0.02
+
+
+def test_chunks_of_one_length_stay_so() -> None:
+    """Whoever asked for that gets it at any level."""
+    shedding = Shedding(3)
+    bench = Bench(shedding=shedding)
+    bench.feed(0.0, voice(60))
+    bench.until(1.0)
+    assert [part.seconds for _, part in bench.left] == [0.02] * 3
+    assert not shedding.counts

@@ -34,7 +34,8 @@ from vivace.machines.machine import (
     Output,
     Tell,
 )
-from vivace.part import Part, Signal, is_side_lane
+from vivace.machines.pressure import Backlog, PressureChanged
+from vivace.part import Audio, Part, Signal, is_side_lane
 
 __all__ = ["Do", "Shell", "Told", "drive"]
 
@@ -143,6 +144,8 @@ class _Shell:
         self._timer: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
         self._input_ended = False
+        self._backlog = Backlog()
+        self._unsubscribe: Callable[[], None] | None = None
         self._feeder: list[asyncio.Task[object]] = []
 
     # -- beginning and end --------------------------------------------------------------------
@@ -150,12 +153,16 @@ class _Shell:
     def start(self, stream: AsyncIterator[Part]) -> None:
         self.bus.register(self.outbox)
         self.bus.subscribe(self.heard)
+        if self._run.pressure:
+            self._unsubscribe = self._run.pressure.on_change(self._pressed)
         self._feeder.append(self._run.start(self._read(stream), f"feed {self._name}"))
         self._arm()  # a machine may have something to do before anything comes
 
     def stop(self) -> None:
         self._over = True
         self.bus.unsubscribe(self.heard)
+        if self._unsubscribe:
+            self._unsubscribe()
         self.outbox.close()
         self._stop_timer()
         for _, complaint in self._leaving.values():
@@ -173,6 +180,8 @@ class _Shell:
     async def _read(self, stream: AsyncIterator[Part]) -> None:
         try:
             async for part in stream:
+                if self._run.pressure and part.at is not None:
+                    self._weigh(part, part.at)
                 self.post(part)
                 while not self._over and not self._may_read():
                     self._ready.clear()
@@ -190,6 +199,14 @@ class _Shell:
             raise
         except Exception as error:
             self.fail(error)
+
+    def _weigh(self, part: Part, at: float) -> None:
+        """How long has the user's sound waited on its way to this stage?"""
+        if part.role == "user" and isinstance(part.body, Audio) and self._run.pressure:
+            self._run.pressure.queued(self._backlog.feed(at + part.seconds, now()))
+
+    def _pressed(self, level: int) -> None:
+        self.post(PressureChanged(level))
 
     async def _let_others(self) -> None:
         """A source that never waits is not all there is; less so while the machine is late."""

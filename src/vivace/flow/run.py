@@ -22,8 +22,10 @@ from vivace.flow.closing import attach, close_all
 from vivace.flow.eager import WAITS, Eager, Steps
 from vivace.flow.hooks import Watch, watch
 from vivace.flow.hop import Gate, hop
+from vivace.flow.pressure import Pressure, pressure_here
 from vivace.flow.scope import Scope
 from vivace.flow.streams import Source, open_source
+from vivace.machines.pressure import Shedding
 from vivace.part import Audio, Part, TurnComplete, is_side_lane
 
 __all__ = ["AT_ONCE", "Run", "Stage", "current_run", "without_run"]
@@ -94,6 +96,9 @@ class Run:
         self.context.run(_current.set, self)
         above = self._parent.watch if self._parent else None
         self.watch: Watch | None = self.context.run(watch, stage.name, self.bus, above)
+        self.pressure: Pressure | None = pressure_here()
+        if self.pressure and self.is_root:
+            self.pressure.join(self)
         self.eager = Eager(self.scope.start, f"{stage.name}.run", self.context, self._came)
         self.context.run(self._open, stage, source)
 
@@ -141,6 +146,18 @@ class Run:
         """Tell whoever watches of a number; see `Measured` for the names."""
         if self.watch:
             self.watch.measured(by, what, value)
+        if self.pressure and what == "late_s":
+            self.pressure.late(value)
+
+    @property
+    def shedding(self) -> Shedding:
+        """What is left out under pressure; nothing where nobody measures it."""
+        return self.pressure.shedding if self.pressure else Shedding()
+
+    def tell(self, part: Part) -> None:
+        """Send a part of a side lane straight to the consumer, unless that has no room."""
+        if self.side.has_room():
+            self.say(part)
 
     def _say(self, part: Part) -> None:
         if not self.closing:
@@ -320,6 +337,8 @@ class Run:
         """
         self.closing = True
         self._end()
+        if self.pressure:
+            self.pressure.leave(self)
         try:
             await close_all(self)
         except BaseException as instead:  # a cancellation, or a warning that was made an error

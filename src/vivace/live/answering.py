@@ -24,13 +24,16 @@ from vivace.machines.interrupt import Interrupt, OverlapWatch
 from vivace.machines.machine import Announce, Output
 from vivace.machines.measure import size_of
 from vivace.machines.playout import Ledger
+from vivace.machines.pressure import Shedding
 from vivace.machines.tools import Ask as Wanted
 from vivace.machines.tools import Enter, GoOn, ToolCalls, ToolOutput
 from vivace.machines.window import Window
-from vivace.part import Ask, Data, Held, Interrupted, Part, Resumed, Say
+from vivace.part import Ask, Data, Held, Image, Interrupted, Part, Resumed, Say
 from vivace.part import Event as Seen
 
 __all__ = ["Answering", "FalseInterruption", "Manners"]
+
+_FRAME_S = 1.0
 
 FalseInterruption: TypeAlias = Literal["resume", "ask_again"]
 
@@ -62,12 +65,15 @@ class Answering:
         manners: Manners,
         zero: float,
         tools: ToolCalls | None = None,
+        shedding: Shedding | None = None,
     ) -> None:
         self.manners: Manners = manners
         self.floor: Floor = Floor(manners.rules)
         hears = manners.trigger == AudioTriggerMode.END_OF_SPEECH
         self.memory: Memory = Memory(window, ledger, hears=hears)
-        self.replies: Replies = Replies(self.memory)
+        self.shedding: Shedding = shedding or Shedding()
+        self.replies: Replies = Replies(self.memory, self.shedding)
+        self._frame_at = -math.inf  # when the newest picture was taken in
         self.overlap: OverlapWatch = OverlapWatch(manners.interrupt)
         self.news: News = News(zero)
         self.tool_use: ToolUse = ToolUse(tools)
@@ -179,6 +185,15 @@ class Answering:
                 case _:
                     out.append(output)
         return out
+
+    def skips(self, part: Part, now: float) -> bool:
+        """True for a video frame that is left out under pressure: one a second has to do."""
+        if part.role != "user" or not isinstance(part.body, Image):
+            return False
+        if now - self._frame_at < _FRAME_S and self.shedding.sheds("frames"):
+            return True
+        self._frame_at = now
+        return False
 
     def remember(self, part: Part, now: float) -> list[Output]:
         """`part` enters the prompt now."""

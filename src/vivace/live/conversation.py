@@ -15,6 +15,7 @@ from vivace.machines.floor import Event, State
 from vivace.machines.interrupt import Overlap
 from vivace.machines.machine import FLOOR, Announce, Item, JobDone, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
+from vivace.machines.pressure import Shedding
 from vivace.machines.tools import ToolCalls
 from vivace.machines.transcripts import is_interim
 from vivace.machines.window import Summarize, Window
@@ -58,8 +59,10 @@ class Conversation(Machine):
         *,
         zero: float = 0.0,
         tools: ToolCalls | None = None,
+        shedding: Shedding | None = None,
     ) -> None:
-        self._agent = agent = Answering(window, ledger, manners or Manners(), zero, tools)
+        manners = manners or Manners()
+        self._agent = agent = Answering(window, ledger, manners, zero, tools, shedding)
         self.tools: ToolCalls = agent.tools
         self._manners = agent.manners
         self._floor, self._overlap = agent.floor, agent.overlap
@@ -392,6 +395,8 @@ class Conversation(Machine):
     # -- what is to be done -------------------------------------------------------------------
 
     def _remember(self, part: Part, now: float) -> list[Output]:
+        if self._agent.skips(part, now):
+            return []
         if self._floor.replying and part.role != "system":
             self._memory.add_later(part)
             return []

@@ -115,7 +115,8 @@ class LiveModelProcessor(Processor):
         self._tools = Toolbox(tools)
 
     def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
-        bus = current_run().bus
+        run = current_run()
+        bus = run.bus
         window = Window(
             self._max_parts,
             self._duration_s,
@@ -125,7 +126,12 @@ class LiveModelProcessor(Processor):
         )
         tools = ToolCalls(self._tools.rules)
         conversation = Conversation(
-            window, bus.ledger, self._manners, zero=bus.started_at, tools=tools
+            window,
+            bus.ledger,
+            self._manners,
+            zero=bus.started_at,
+            tools=tools,
+            shedding=run.shedding,
         )
         limits = ReplyLimits(self._manners.answer_within_s, self._max_parts + 1024)
         model, voice = self._turn_processor, self._voice

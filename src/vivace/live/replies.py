@@ -14,6 +14,7 @@ from vivace.live.memory import Memory
 from vivace.live.reply import GiveReply, MakeReply, PromptEnded
 from vivace.machines.machine import Cancel, Output, Tell
 from vivace.machines.playout import Reply
+from vivace.machines.pressure import Shedding
 from vivace.part import Part
 
 __all__ = ["Out", "Replies"]
@@ -51,8 +52,9 @@ class _Ahead(msgspec.Struct):
 class Replies:
     """At most one reply is out, one is being read ahead for, and one may come back."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, shedding: Shedding | None = None) -> None:
         self._memory = memory
+        self._shedding = shedding or Shedding()
         self._ahead: _Ahead | None = None
         self.out: Out | None = None
         self.prompt: tuple[Part, ...] = ()  # of the newest reply that the model was asked for
@@ -93,7 +95,7 @@ class Replies:
         text: what was understood last, and may be the end of it.
         """
         turn = self._memory.turn(text if text is not None and text.text.strip() else None)
-        if not turn or len(turn) > _TURN_PARTS:
+        if not turn or len(turn) > _TURN_PARTS or self._shedding.sheds("speculation"):
             return []
         out = self.read_ahead()
         if self._ahead is None:

@@ -14,6 +14,7 @@ import msgspec
 from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.machine import Item, Job, JobDone, JobFailed, Machine, Output
+from vivace.machines.pressure import Shedding
 from vivace.part import Audio, Data, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
 __all__ = ["ListeningMachine", "ListeningRules", "TranscribeAudio"]
@@ -68,9 +69,17 @@ class ListeningMachine(Machine):
 
     A text covers the turn so far. For each end of speech comes exactly one with the same `at`,
     however short, silent or failed it was. The turn ends when `TurnEnded` is announced.
+
+    shedding: texts before the end of speech are left out while it sheds them.
     """
 
-    def __init__(self, fmt: AudioFormat | None = None, rules: ListeningRules | None = None) -> None:
+    def __init__(
+        self,
+        fmt: AudioFormat | None = None,
+        rules: ListeningRules | None = None,
+        shedding: Shedding | None = None,
+    ) -> None:
+        self._shedding = shedding or Shedding()
         self._format = fmt or AudioFormat()
         self._rules = rules or ListeningRules()
         self._pcm = bytearray()
@@ -149,7 +158,12 @@ class ListeningMachine(Machine):
     def _interim_due(self) -> bool:
         if not self._speaking or not self._rules.interim_s or self._working or self._next:
             return False
-        return self._heard() - self._asked_to >= self._format.frames(self._rules.interim_s)
+        if self._heard() - self._asked_to < self._format.frames(self._rules.interim_s):
+            return False
+        if self._shedding.sheds("interim"):
+            self._asked_to = self._heard()  # the next one is due as much later
+            return False
+        return True
 
     def _start(self, at: int) -> None:
         before = self._format.frames(self._rules.before_s)

@@ -20,6 +20,7 @@ from vivace.machines.pacing_counts import PacingCounts
 from vivace.machines.pacing_rules import PacingRules
 from vivace.machines.playhead import Playhead
 from vivace.machines.playout import Ledger
+from vivace.machines.pressure import Shedding
 from vivace.part import (
     Audio,
     Data,
@@ -51,7 +52,8 @@ class Pacer(Machine):
     announced or in the stream; with the number 0 they are about replies without one.
 
     ledger: is told what came, and says what was heard. decided: what others in the run decide, now
-    and later: "floor" or "speech". detector: as in `LoudSpeech`.
+    and later: "floor" or "speech". detector: as in `LoudSpeech`. shedding: while it sheds small
+    chunks, all have the longest that the rules allow, unless somebody may be about to interrupt.
 
     Raises AudioError for floats that are no numbers.
     """
@@ -65,7 +67,9 @@ class Pacer(Machine):
         counts: PacingCounts | None = None,
         decided: Set[str] = frozenset(),
         detector: Callable[[Audio], bool] | None = None,
+        shedding: Shedding | None = None,
     ) -> None:
+        self._shedding = shedding or Shedding()
         self._rules = rules or PacingRules()
         self._chunks = self._rules.chunks()
         self._zero = zero
@@ -249,12 +253,16 @@ class Pacer(Machine):
         return starts_at
 
     def _length(self, now: float) -> float:
+        grows = self._chunks.longest_s > self._chunks.shortest_s
+        contested = self._barge_in.is_likely(now)
+        if grows and not contested and self._shedding.sheds("chunks"):
+            return self._chunks.longest_s
         return chunk_length(
             self._chunks,
             waiting_s=self._waiting.seconds,
             said_s=self._said_s,
             lag_s=self._playhead.lag_s,
-            contested=self._barge_in.is_likely(now),
+            contested=contested,
         )
 
     # -- interruption -------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class TurnLog:
         self._logger = _default() if logger is None else logger
         self._plain = isinstance(self._logger, logging.Logger | logging.LoggerAdapter)
         self._turns = Turns(self._turn)
+        self._level = 0.0
 
     def __call__(self, record: Record) -> None:
         match record:
@@ -38,7 +39,8 @@ class TurnLog:
                 self._failed(news)
             case PartPassed(aside=True, part=Part(body=Data(value={"event": "failed"} as news))):
                 self._failed(news)
-            case Measured(by="pressure", what="pressure", value=value):
+            case Measured(by="pressure", what="pressure", value=value) if value != self._level:
+                self._level = value  # each run is told
                 self._log("warning" if value else "info", "pressure", {"level": round(value)})
         self._turns(record)
         if isinstance(record, RunFinished) and record.error is not None:

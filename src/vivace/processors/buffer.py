@@ -15,7 +15,7 @@ from vivace.flow.channel import Channel, Full
 from vivace.flow.clock import now
 from vivace.flow.processor import Processor
 from vivace.flow.run import Run, current_run
-from vivace.part import Audio, Call, Data, Part, Response, Signal
+from vivace.part import Audio, Call, Data, Image, Part, Response, Signal
 
 __all__ = ["Buffer", "buffer"]
 
@@ -40,7 +40,8 @@ class Buffer(Processor):
     A full buffer that waits reads on once it is half empty, in parts and in seconds, so that it and
     its reader take turns for half a buffer and not for each part. Signals, tool calls and tool
     responses are never dropped: when nothing else can make room for one, reading stops until there
-    is. An interruption takes out what it made void.
+    is. An interruption takes out what it made void. Under `Pressure`, a video frame takes the place
+    of those that wait.
 
     On `status` comes `dropped` when dropping begins, then at most once a second while it goes on,
     and at the end: `parts` since the last one, `total` in this run. An error of what is before the
@@ -105,6 +106,7 @@ class Buffer(Processor):
         told, due, count = 0, -math.inf, 0
         try:
             async for part in stream:
+                _shed_frames(part, channel, run)
                 if not channel.try_send(part):
                     await channel.send(part)
                 count += 1
@@ -127,11 +129,20 @@ class Buffer(Processor):
 
 async def _fill(stream: AsyncIterator[Part], channel: Channel[Part], run: Run) -> None:
     async for part in stream:
+        _shed_frames(part, channel, run)
         if channel.try_send(part):
             continue
         await channel.wait_until_low()
         if not run.bus.fence.stale(part):  # it was in nobody's queue when an interruption came
             await channel.send(part)
+
+
+def _shed_frames(part: Part, channel: Channel[Part], run: Run) -> None:
+    """Under pressure a new video frame takes the place of those that wait."""
+    if run.pressure and isinstance(part.body, Image) and "frames" in run.shedding.shed:
+        count = channel.purge(lambda it: isinstance(it.body, Image))
+        if count:
+            run.shedding.sheds("frames", count)
 
 
 def _seconds(part: Part) -> float:

@@ -103,6 +103,7 @@ class AudioRateLimiter(Processor):
             counts=self._last,
             decided=bus.decided,
             detector=self._detector,
+            shedding=run.shedding,
         )
         # One chunk: each is cut when there is somebody to take it, so that a hold finds no other.
         # The stream is read further ahead, so that an interruption in it is not kept waiting.

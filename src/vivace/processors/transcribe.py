@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from vivace.audio import AudioFormat
 from vivace.flow.drive import Shell, drive
 from vivace.flow.processor import Processor
+from vivace.flow.run import current_run
 from vivace.machines.listening import ListeningMachine, ListeningRules, TranscribeAudio
 from vivace.machines.machine import Job
 from vivace.part import Part
@@ -46,4 +47,5 @@ class Transcribe(Processor):
             async with asyncio.timeout(self._within_s):
                 return await self._transcriber(job.pcm)
 
-        return drive(stream, ListeningMachine(AudioFormat(), self._rules), do, capacity=64)
+        machine = ListeningMachine(AudioFormat(), self._rules, current_run().shedding)
+        return drive(stream, machine, do, capacity=64)

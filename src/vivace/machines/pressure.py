@@ -1,0 +1,185 @@
+"""How hard the load presses, in four levels, and what is left out at each.
+
+This file owns both tables and the hysteresis between levels. Audio in, signals and tool traffic are
+in no table: they are never shed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal, TypeAlias, get_args
+
+import msgspec
+
+from vivace.errors import StageError
+
+__all__ = [
+    "SHED_FROM",
+    "Backlog",
+    "Load",
+    "PressureChanged",
+    "PressureMachine",
+    "PressureRules",
+    "Shedding",
+    "Work",
+]
+
+Work: TypeAlias = Literal["frames", "interim", "detectors", "speculation", "chunks"]
+
+SHED_FROM: Mapping[Work, int] = {
+    "frames": 1,  # old video frames: the newest tells more
+    "interim": 1,  # transcripts that a later one replaces
+    "detectors": 2,  # of events
+    "speculation": 2,  # replies that nobody may want
+    "chunks": 3,  # small ones: larger ones are fewer, and stop later
+}
+"""From which level on a kind of work is left out, the cheapest to miss first."""
+
+_ROUNDING_S = 1e-9  # of times that are computed
+_DRIFT = 1e-3  # seconds a second: far more than two clocks of quartz ever do
+
+
+class Load(msgspec.Struct, frozen=True):
+    """The worst of the last moment, in seconds.
+
+    lag_s: how late the event loop ran a callback. queue_s: how old the user's sound was when it
+    came to a stage, beyond what is usual. late_s: how late a chunk of the agent's left.
+    """
+
+    lag_s: float = 0.0
+    queue_s: float = 0.0
+    late_s: float = 0.0
+
+    def exceeds(self, other: Load, share: float = 1.0) -> bool:
+        """True if any of the three is above that `share` of the other's."""
+        return (
+            self.lag_s > share * other.lag_s
+            or self.queue_s > share * other.queue_s
+            or self.late_s > share * other.late_s
+        )
+
+
+class PressureRules(msgspec.Struct, frozen=True):
+    """When a level begins and ends.
+
+    limits: of levels 1, 2 and 3; above any of its three numbers the level begins. A listener hears
+        gaps from 20 ms of lateness on, so all that helps must have begun by then.
+    confirm: so many moments in a row must say so: one is a garbage collection.
+    calm: a level ends when all is below this share of its limits
+    calm_s: for so long; then the next lower one holds, for as long again.
+
+    Raises StageError for limits that do not grow, and numbers out of range.
+    """
+
+    limits: tuple[Load, Load, Load] = (
+        Load(0.010, 0.10, 0.005),
+        Load(0.025, 0.25, 0.010),
+        Load(0.060, 0.60, 0.020),
+    )
+    confirm: int = 2
+    calm: float = 0.5
+    calm_s: float = 3.0
+
+    def __post_init__(self) -> None:
+        one, two, three = self.limits
+        if one.exceeds(two) or two.exceeds(three):
+            raise StageError(f"limits {self.limits} must grow from level to level")
+        if self.confirm < 1 or not 0 < self.calm <= 1 or not self.calm_s >= 0:
+            raise StageError(
+                f"confirm={self.confirm}, calm={self.calm:g}, calm_s={self.calm_s:g}: at least one "
+                "moment, a share above 0 and up to 1, and no negative time"
+            )
+
+
+class PressureMachine:
+    """Takes the load of each moment, and says when the level changes."""
+
+    def __init__(self, rules: PressureRules | None = None) -> None:
+        self._rules = rules or PressureRules()
+        self.level: int = 0
+        self._above: list[int] = []  # what the newest moments alone would say, above the level
+        self._calm_since = math.inf
+
+    def feed(self, load: Load, now: float) -> list[int]:
+        """The load of the last moment; returns the new level, if it has changed."""
+        said = self._said(load)
+        if said > self.level:
+            self._calm_since = math.inf
+            self._above.append(said)
+            if len(self._above) < self._rules.confirm:
+                return []
+            self.level = min(self._above[-self._rules.confirm :])
+            self._above.clear()
+            return [self.level]
+        self._above.clear()
+        if not self.level or load.exceeds(self._rules.limits[self.level - 1], self._rules.calm):
+            self._calm_since = math.inf
+            return []
+        self._calm_since = min(self._calm_since, now)
+        if now - self._calm_since < self._rules.calm_s - _ROUNDING_S:
+            return []
+        self.level -= 1
+        self._calm_since = now
+        return [self.level]
+
+    def _said(self, load: Load) -> int:
+        return sum(load.exceeds(limits) for limits in self._rules.limits)
+
+
+class PressureChanged(msgspec.Struct, frozen=True):
+    """What machines of a run are fed when the level has changed."""
+
+    level: int
+
+
+class Shedding:
+    """What is left out at the level of now, and how often it was.
+
+    level: set by whoever measures. counts: by kind of work; read only.
+    """
+
+    __slots__ = ("counts", "level")
+
+    def __init__(self, level: int = 0) -> None:
+        self.level: int = level
+        self.counts: Counter[Work] = Counter()
+
+    def sheds(self, work: Work, times: int = 1) -> bool:
+        """Ask before doing such work: True if it is to be left out, which is then counted.
+
+        Raises StageError for work that is never shed.
+        """
+        from_level = SHED_FROM.get(work)
+        if from_level is None:
+            raise StageError(f"{work!r} is never shed; what is: {', '.join(get_args(Work))}")
+        if self.level < from_level:
+            return False
+        self.counts[work] += times
+        return True
+
+    @property
+    def shed(self) -> list[Work]:
+        """What is left out now."""
+        return [work for work, level in SHED_FROM.items() if self.level >= level]
+
+
+class Backlog:
+    """How old live sound is, beyond what is usual for it: how long it has waited somewhere.
+
+    Usual is the least that was seen; clocks drift, so that is let go slowly.
+    """
+
+    __slots__ = ("_heard_at", "_usual")
+
+    def __init__(self) -> None:
+        self._usual = math.inf
+        self._heard_at = 0.0
+
+    def feed(self, heard_at: float, now: float) -> float:
+        """Sound up to media time `heard_at` has come; return its seconds of delay."""
+        self._usual += _DRIFT * max(0.0, heard_at - self._heard_at)
+        self._heard_at = heard_at
+        self._usual = min(self._usual, now - heard_at)
+        return now - heard_at - self._usual
