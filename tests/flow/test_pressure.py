@@ -35,7 +35,7 @@ async def hog(seconds: float, times: int = 1, every_s: float = 0.01) -> None:
 
 
 async def test_a_busy_loop_presses_and_all_comes_back() -> None:
-    """While callbacks wait 0.2 s the level is 3; after three calm seconds it falls, step by step."""
+    """While callbacks wait 0.2 s the level is 3; after three calm seconds it falls, and so on."""
     seen: list[tuple[float, int]] = []
     assert pressure_level() == 0
     async with Pressure() as pressure:

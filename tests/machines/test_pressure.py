@@ -87,7 +87,7 @@ LOADS = st.builds(Load, *[st.sampled_from([0.0, 0.004, 0.012, 0.03, 0.3, 3.0])] 
 
 @given(st.lists(st.tuples(st.floats(0.01, 5.0), LOADS), max_size=80))
 def test_of_all_loads(moments: list[tuple[float, Load]]) -> None:
-    """The level is 0 to 3; it rises under load only, falls by one after calm, and all comes back."""
+    """The level is 0 to 3; it rises under load, falls by one after calm, and all comes back."""
     machine, now, rules = PressureMachine(), 0.0, PressureRules()
     changed_at = 0.0
     for after_s, load in moments:
