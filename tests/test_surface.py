@@ -36,6 +36,7 @@ def test_importing_loads_nothing_heavy() -> None:
         "for name in vivace.__all__: getattr(vivace, name)\n"
         "heavy = {'numpy', 'onnxruntime', 'ctranslate2', 'xllamacpp', 'hibari', 'soundfile', "
         "'soxr', 'matplotlib', 'rich', 'typer', 'openai', 'google.genai', 'opentelemetry', "
+        "'prometheus_client', 'cachetools', 'structlog', "
         "'stamina', 'tenacity', 'mcp', 'genai_processors', 'cv2', 'av'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

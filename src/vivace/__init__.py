@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         parallel,
         part_processor,
     )
+    from vivace.flow.pressure import Pressure, pressure_level
     from vivace.flow.processor import Processor, chain, processor
     from vivace.flow.source import source
     from vivace.flow.split import split
@@ -36,11 +37,21 @@ if TYPE_CHECKING:
     from vivace.machines.interrupt import Interrupt, Overlap
     from vivace.machines.pacing_counts import PacingReport
     from vivace.machines.policy import KeepAll, LastTurns, MaxAge, TokenBudget
+    from vivace.machines.pressure import PressureRules
     from vivace.machines.prompt_records import PromptStatistics
     from vivace.machines.retention import Keywords
     from vivace.machines.sighting import Sighting
+    from vivace.metrics.collect import RealTimeMetrics
+    from vivace.metrics.export import (
+        as_json,
+        as_table,
+        export_to_opentelemetry,
+        export_to_prometheus,
+    )
+    from vivace.metrics.log import TurnLog
     from vivace.metrics.spans import Spans
     from vivace.metrics.trace import Trace, trace
+    from vivace.metrics.turn_spans import TurnSpans
     from vivace.part import (
         Ask,
         Audio,
@@ -67,6 +78,7 @@ if TYPE_CHECKING:
     )
     from vivace.processors.audio_file import microphone, read_audio, write_wav
     from vivace.processors.buffer import buffer
+    from vivace.processors.cache import Cached, CacheStatistics
     from vivace.processors.detect_events import EventProcessor
     from vivace.processors.detect_images import MotionDetector, SceneDetector
     from vivace.processors.detect_sound import SoundDetector, SpeechSignals
@@ -143,6 +155,8 @@ __all__ = [
     "PacingReport",
     "Resample",
     "buffer",
+    "Cached",
+    "CacheStatistics",
     "window",
     "filter_parts",
     "map_parts",
@@ -198,6 +212,17 @@ __all__ = [
     "trace",
     "Trace",
     "Spans",
+    # numbers, and doing less
+    "RealTimeMetrics",
+    "TurnSpans",
+    "TurnLog",
+    "as_table",
+    "as_json",
+    "export_to_prometheus",
+    "export_to_opentelemetry",
+    "Pressure",
+    "PressureRules",
+    "pressure_level",
     "__version__",
 ]
 
@@ -253,6 +278,13 @@ _HOMES = {
     "vivace.machines.retention": "Keywords",
     "vivace.metrics.trace": "trace Trace",
     "vivace.metrics.spans": "Spans",
+    "vivace.metrics.collect": "RealTimeMetrics",
+    "vivace.metrics.turn_spans": "TurnSpans",
+    "vivace.metrics.log": "TurnLog",
+    "vivace.metrics.export": "as_table as_json export_to_prometheus export_to_opentelemetry",
+    "vivace.flow.pressure": "Pressure pressure_level",
+    "vivace.machines.pressure": "PressureRules",
+    "vivace.processors.cache": "Cached CacheStatistics",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 

@@ -21,6 +21,8 @@ from vivace import (
     AudioFormat,
     AudioRateLimiter,
     AudioTriggerMode,
+    Cached,
+    CacheStatistics,
     Call,
     ConfirmRules,
     Data,
@@ -53,8 +55,11 @@ from vivace import (
     Played,
     PlayedTo,
     Playing,
+    Pressure,
+    PressureRules,
     Processor,
     PromptStatistics,
+    RealTimeMetrics,
     Resample,
     Reset,
     Response,
@@ -80,14 +85,20 @@ from vivace import (
     Transition,
     TurnComplete,
     TurnEnded,
+    TurnLog,
+    TurnSpans,
     VivaceError,
     WakePhraseDetector,
     add_hook,
+    as_json,
+    as_table,
     buffer,
     camera,
     chain,
     concat,
     drive,
+    export_to_opentelemetry,
+    export_to_prometheus,
     film,
     filter_parts,
     from_genai_part,
@@ -99,6 +110,7 @@ from vivace import (
     parallel,
     part_processor,
     pass_through,
+    pressure_level,
     processor,
     read_audio,
     remove_hook,
@@ -613,6 +625,35 @@ async def watch_films() -> None:
         assert_type(part, Part)
     async for part in screen():
         assert_type(part, Part)
+
+
+# -- numbers, caches, pressure
+
+
+async def measure(model: Processor, shout: PartProcessor) -> None:
+    metrics = RealTimeMetrics(window_size=1000)
+    metrics.record_processing(0.02, latency=0.05, quality_score=0.9)
+    metrics.record_interruption()
+    metrics.record_error()
+    assert_type(metrics.get_real_time_report(), dict[str, Any])
+    assert_type(metrics.report().real_time.is_real_time_capable, bool | None)
+    assert_type(as_json(metrics), bytes)
+    print(as_table(metrics))
+    export_to_prometheus(metrics)
+    export_to_opentelemetry(metrics)
+    for hook in (metrics, TurnSpans(), TurnLog()):
+        add_hook(hook)
+    metrics.record_processing("quick")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    cached = Cached(model, ttl_s=60.0, path=Path("answers.db"), timing=True)
+    assert_type(cached.statistics(), CacheStatistics)
+    assert_type(cached.hits, int)
+    assert_type(Cached(shout) // shout, PartProcessor)
+    Cached(len)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
+    async with Pressure(PressureRules(confirm=3)) as pressure:
+        assert_type(pressure.level, int)
+        assert_type(pressure_level(), int)
+        assert_type(pressure.sheds("detectors"), bool)
+        pressure.sheds("audio")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 # -- testing
