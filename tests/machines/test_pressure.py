@@ -66,6 +66,25 @@ def test_what_is_not_calm_enough_stays() -> None:
     assert levels(machine, moments) == [(0.1, 1), (7.1, 0)]
 
 
+def test_what_came_back_too_early_takes_longer() -> None:
+    """Load that goes on is let in after 3 s, then after 6, 12 and so on; after a pause after 3."""
+    machine, busy = PressureMachine(), Load(lag_s=0.02)
+    now, changes = 0.0, list[tuple[float, int]]()
+    while now < 200.0:  # whatever is let in is too much, until 150 s; only then it is no more
+        now = round(now + 0.5, 6)
+        load = busy if machine.level == 0 and now < 150.0 else CALM
+        changes += [(now, level) for level in machine.feed(load, now)]
+    rises = [at for at, level in changes if level == 1]
+    falls = [at for at, level in changes if level == 0]
+    assert [fell - rose for rose, fell in zip(rises, falls, strict=True)] == [
+        3.5, 6.5, 12.5, 24.5, 48.5, 48.5,
+    ]  # fmt: skip
+    for at in (300.0, 300.5, 301.0):
+        machine.feed(busy, at)
+    moments = [(301.5 + 0.5 * step, CALM) for step in range(10)]
+    assert levels(machine, moments) == [(304.5, 0)]
+
+
 def test_rules_of_ones_own() -> None:
     """Other limits, at once, and back at once."""
     rules = PressureRules((Load(1, 1, 1), Load(2, 2, 2), Load(3, 3, 3)), 1, 1.0, 0.0)
@@ -103,7 +122,7 @@ def test_of_all_loads(moments: list[tuple[float, Load]]) -> None:
             assert now - changed_at >= rules.calm_s - 1e-9
         changed_at = now if told else changed_at
     for _ in range(8):
-        now += rules.calm_s
+        now += rules.longest_calm_s
         machine.feed(CALM, now)
     assert machine.level == 0
 

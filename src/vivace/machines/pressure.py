@@ -68,7 +68,9 @@ class PressureRules(msgspec.Struct, frozen=True):
         gaps from 20 ms of lateness on, so all that helps must have begun by then.
     confirm: so many moments in a row must say so: one is a garbage collection.
     calm: a level ends when all is below this share of its limits
-    calm_s: for so long; then the next lower one holds, for as long again.
+    calm_s: for so long; then the next lower one holds, for as long again. Each time that this turns
+        out to be too early, since the level rises again within as long, it takes twice as long, up
+        to `longest_calm_s`; else load that goes on would be let in again and again.
 
     Raises StageError for limits that do not grow, and numbers out of range.
     """
@@ -81,6 +83,7 @@ class PressureRules(msgspec.Struct, frozen=True):
     confirm: int = 2
     calm: float = 0.5
     calm_s: float = 3.0
+    longest_calm_s: float = 48.0
 
     def __post_init__(self) -> None:
         one, two, three = self.limits
@@ -101,6 +104,8 @@ class PressureMachine:
         self.level: int = 0
         self._above: list[int] = []  # what the newest moments alone would say, above the level
         self._calm_since = math.inf
+        self._calm_s = self._rules.calm_s  # how long it must be calm now
+        self._fell_at = -math.inf
 
     def feed(self, load: Load, now: float) -> list[int]:
         """The load of the last moment; returns the new level, if it has changed."""
@@ -110,19 +115,25 @@ class PressureMachine:
             self._above.append(said)
             if len(self._above) < self._rules.confirm:
                 return []
-            self.level = min(self._above[-self._rules.confirm :])
-            self._above.clear()
+            self._rise(min(self._above[-self._rules.confirm :]), now)
             return [self.level]
         self._above.clear()
         if not self.level or load.exceeds(self._rules.limits[self.level - 1], self._rules.calm):
             self._calm_since = math.inf
             return []
         self._calm_since = min(self._calm_since, now)
-        if now - self._calm_since < self._rules.calm_s - _ROUNDING_S:
+        if now - self._calm_since < self._calm_s - _ROUNDING_S:
             return []
         self.level -= 1
-        self._calm_since = now
+        self._calm_since = self._fell_at = now
         return [self.level]
+
+    def _rise(self, level: int, now: float) -> None:
+        early = now - self._fell_at < self._calm_s
+        longest_s = max(self._rules.calm_s, self._rules.longest_calm_s)
+        self._calm_s = min(2 * self._calm_s, longest_s) if early else self._rules.calm_s
+        self.level = level
+        self._above.clear()
 
     def _said(self, load: Load) -> int:
         return sum(load.exceeds(limits) for limits in self._rules.limits)
