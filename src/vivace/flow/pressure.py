@@ -46,7 +46,7 @@ class Pressure:
     shed.
     """
 
-    def __init__(self, rules: PressureRules | None = None, *, every_s: float = 0.05) -> None:
+    def __init__(self, rules: PressureRules | None = None, *, every_s: float = 0.02) -> None:
         self.shedding: Shedding = Shedding()
         self._machine = PressureMachine(rules)
         self._lag = LoopLag(every_s, keep=1, tell=self._look)
@@ -110,8 +110,10 @@ class Pressure:
     def _look(self, lag_s: float) -> None:
         load = Load(lag_s, self._queue_s, self._late_s)
         self._late_s = self._queue_s = 0.0
-        for level in self._machine.feed(load, now()):
+        at = now()
+        for level in self._machine.feed(load, at):
             self._change(level)
+        self.shedding.share = self._machine.share(at)
         new = self.shedding.counts - self._told
         if new:
             self._told = Counter(self.shedding.counts)

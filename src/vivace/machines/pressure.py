@@ -66,30 +66,34 @@ class PressureRules(msgspec.Struct, frozen=True):
 
     limits: of levels 1, 2 and 3; above any of its three numbers the level begins. A listener hears
         gaps from 20 ms of lateness on, so all that helps must have begun by then.
-    confirm: so many moments in a row must say so: one is a garbage collection.
+    confirm: so many moments in a row must say so, that a level begins, and that it is not calm: one
+        is a garbage collection.
     calm: a level ends when all is below this share of its limits
     calm_s: for so long; then the next lower one holds, for as long again. Each time that this turns
         out to be too early, since the level rises again within as long, it takes twice as long, up
         to `longest_calm_s`; else load that goes on would be let in again and again.
 
+    ramp_s: what a level has left out comes back little by little, within so long.
+
     Raises StageError for limits that do not grow, and numbers out of range.
     """
 
     limits: tuple[Load, Load, Load] = (
-        Load(0.010, 0.10, 0.005),
-        Load(0.025, 0.25, 0.010),
+        Load(0.015, 0.10, 0.010),
+        Load(0.030, 0.25, 0.015),
         Load(0.060, 0.60, 0.020),
     )
     confirm: int = 2
     calm: float = 0.5
     calm_s: float = 3.0
-    longest_calm_s: float = 48.0
+    longest_calm_s: float = 24.0
+    ramp_s: float = 3.0
 
     def __post_init__(self) -> None:
         one, two, three = self.limits
         if one.exceeds(two) or two.exceeds(three):
             raise StageError(f"limits {self.limits} must grow from level to level")
-        if self.confirm < 1 or not 0 < self.calm <= 1 or not self.calm_s >= 0:
+        if self.confirm < 1 or not 0 < self.calm <= 1 or not min(self.calm_s, self.ramp_s) >= 0:
             raise StageError(
                 f"confirm={self.confirm}, calm={self.calm:g}, calm_s={self.calm_s:g}: at least one "
                 "moment, a share above 0 and up to 1, and no negative time"
@@ -104,6 +108,7 @@ class PressureMachine:
         self.level: int = 0
         self._above: list[int] = []  # what the newest moments alone would say, above the level
         self._calm_since = math.inf
+        self._busy = 0  # moments in a row that were not calm
         self._calm_s = self._rules.calm_s  # how long it must be calm now
         self._fell_at = -math.inf
 
@@ -118,7 +123,9 @@ class PressureMachine:
             self._rise(min(self._above[-self._rules.confirm :]), now)
             return [self.level]
         self._above.clear()
-        if not self.level or load.exceeds(self._rules.limits[self.level - 1], self._rules.calm):
+        busy = load.exceeds(self._rules.limits[self.level - 1], self._rules.calm)
+        self._busy = self._busy + 1 if busy else 0
+        if not self.level or self._busy >= self._rules.confirm:
             self._calm_since = math.inf
             return []
         self._calm_since = min(self._calm_since, now)
@@ -127,6 +134,11 @@ class PressureMachine:
         self.level -= 1
         self._calm_since = self._fell_at = now
         return [self.level]
+
+    def share(self, now: float) -> float:
+        """How much of what came back with the newest fall is let in: 0 to 1."""
+        ramp_s = self._rules.ramp_s
+        return min(1.0, (now - self._fell_at) / ramp_s) if ramp_s else 1.0
 
     def _rise(self, level: int, now: float) -> None:
         early = now - self._fell_at < self._calm_s
@@ -148,14 +160,17 @@ class PressureChanged(msgspec.Struct, frozen=True):
 class Shedding:
     """What is left out at the level of now, and how often it was.
 
-    level: set by whoever measures. counts: by kind of work; read only.
+    level: set by whoever measures. share: likewise, of what the next level would leave out: how
+    much is let in. counts: by kind of work; read only.
     """
 
-    __slots__ = ("counts", "level")
+    __slots__ = ("_let_in", "counts", "level", "share")
 
     def __init__(self, level: int = 0) -> None:
         self.level: int = level
+        self.share: float = 1.0
         self.counts: Counter[Work] = Counter()
+        self._let_in = 0.0
 
     def sheds(self, work: Work, times: int = 1) -> bool:
         """Ask before doing such work: True if it is to be left out, which is then counted.
@@ -165,10 +180,19 @@ class Shedding:
         from_level = SHED_FROM.get(work)
         if from_level is None:
             raise StageError(f"{work!r} is never shed; what is: {', '.join(get_args(Work))}")
-        if self.level < from_level:
+        if self.level < from_level - 1 or (self.level < from_level and self._lets_in()):
             return False
         self.counts[work] += times
         return True
+
+    def _lets_in(self) -> bool:
+        """True for that share of what is asked, evenly."""
+        if self.share >= 1.0:
+            return True
+        self._let_in += self.share
+        lets_in = self._let_in >= 1.0
+        self._let_in -= lets_in
+        return lets_in
 
     @property
     def shed(self) -> list[Work]:
