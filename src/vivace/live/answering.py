@@ -186,7 +186,23 @@ class Answering:
                     out.append(output)
         return out
 
-    def skips(self, part: Part, now: float) -> bool:
+    def latency(self, turn: int, now: float) -> list[Output]:
+        """Reply `turn` is on its way to the listener: how long that took, if it is the newest."""
+        if turn != self.floor.turn:
+            return []
+        heard_at = max(now, self.memory.begins_at(turn) or now)
+        return [*self.news.latency_of(turn, now, heard_at)]
+
+    def take_in(self, part: Part, now: float) -> list[Output]:
+        """What else came of the user's or the program's: it enters the prompt, now or later."""
+        if self._skips(part, now):
+            return []
+        if self.floor.replying and part.role != "system":
+            self.memory.add_later(part)
+            return []
+        return self.remember(part, now)
+
+    def _skips(self, part: Part, now: float) -> bool:
         """True for a video frame that is left out under pressure: one a second has to do."""
         if part.role != "user" or not isinstance(part.body, Image):
             return False

@@ -91,9 +91,9 @@ class Conversation(Machine):
             case _ if (tooled := self._agent.tool_use.feed(item, now)) is not None:
                 out = self._agent.tooling(tooled, now)
             case Part(body=Seen() as event):
-                out = [item, *self._remember(item, now), *self._agent.saw(event, now)]
+                out = [item, *self._agent.take_in(item, now), *self._agent.saw(event, now)]
             case Part():
-                out = self._remember(item, now)
+                out = self._agent.take_in(item, now)
             case Signal():
                 out = self._announced(item, now)
             case JobDone(job=Summarize()) | JobFailed(job=Summarize()):
@@ -289,7 +289,8 @@ class Conversation(Machine):
     def _announced(self, signal: Signal, now: float) -> list[Output]:
         match signal:
             case Playing(turn=turn):
-                return [*self._agent.happened(Event.AUDIBLE, now, turn), *self._latency(turn, now)]
+                out = self._agent.happened(Event.AUDIBLE, now, turn)
+                return [*out, *self._agent.latency(turn, now)]
             case Played(turn=turn, reason=reason):
                 return self._played(turn, reason, now)
             case Reset():
@@ -298,12 +299,6 @@ class Conversation(Machine):
                 return self._agent.voided(turn, now)
             case _:
                 return []
-
-    def _latency(self, turn: int, now: float) -> list[Output]:
-        if turn != self._floor.turn:
-            return []
-        heard_at = max(now, self._memory.begins_at(turn) or now)
-        return [*self._news.latency_of(turn, now, heard_at)]
 
     # -- the end of a turn --------------------------------------------------------------------
 
@@ -391,16 +386,6 @@ class Conversation(Machine):
             idle = Part(self._agenda.idle_prompt, metadata={"idle": True})
             self._memory.add(idle, now)
         return self._agent.happened(Event.ASKED, now)
-
-    # -- what is to be done -------------------------------------------------------------------
-
-    def _remember(self, part: Part, now: float) -> list[Output]:
-        if self._agent.skips(part, now):
-            return []
-        if self._floor.replying and part.role != "system":
-            self._memory.add_later(part)
-            return []
-        return self._agent.remember(part, now)
 
     # -- when ---------------------------------------------------------------------------------
 

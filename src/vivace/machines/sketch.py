@@ -8,8 +8,10 @@ the one before, so that the logarithm of a value names its bucket, and merging i
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from math import ceil, inf, log
 
 import msgspec
@@ -97,10 +99,9 @@ class Sketch:
         rank = max(1, ceil(share * self.count))
         if rank == self.count:
             return self.most
-        for bucket in sorted(self._buckets):
-            rank -= self._buckets[bucket]
-            if rank <= 0:
-                break
+        ordered = sorted(self._buckets)
+        up_to = list(accumulate(self._buckets[bucket] for bucket in ordered))
+        bucket = ordered[bisect_left(up_to, rank)]
         return min(max(_value(bucket), self.least), self.most)
 
     def up_to(self, bound: float) -> int:
