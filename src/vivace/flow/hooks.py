@@ -192,7 +192,8 @@ class Watch:
                     meter.aside += 1
                 else:
                     meter.parts += 1
-                    meter.bytes += _size(part.body)
+                    body = part.body
+                    meter.bytes += len(body.pcm) if body.__class__ is Audio else _size(body)
                 if aside or self._of_parts:
                     self._tell(PartPassed(stage, at, part, asked_at, aside))
                 yield part
