@@ -17,6 +17,7 @@ LOST, REFUSED, FAILED = Verdict.LOST, Verdict.REFUSED, Verdict.FAILED
         (1008, REFUSED, LOST),
         (1009, LOST, LOST),
         (1011, LOST, LOST),
+        (1015, FAILED, FAILED),
         (400, FAILED, FAILED),
         (401, FAILED, FAILED),
         (403, FAILED, FAILED),
@@ -52,6 +53,7 @@ def test_a_policy_that_names_our_mistake(reason: str) -> None:
         (400, "bad", "realtime_config"),
         (429, "", "the quota is used up"),
         (1011, "deadline", "try again later"),
+        (1015, "self-signed", "certificate is not trusted"),
     ],
 )
 def test_it_is_said_what_to_change(code: int, reason: str, advice: str) -> None:

@@ -20,8 +20,8 @@ class Verdict(StrEnum):
     FAILED = "failed"  # connecting again would end the same way
 
 
-_POLICY, _INVALID = 1008, 1007
-_REFUSALS = (400, 401, 403, 404)
+_POLICY, _INVALID, _TLS = 1008, 1007, 1015
+_REFUSALS = (400, 401, 403, 404, _TLS)
 # What 1008 says when it is about what was asked for, and not about the moment.
 _OUR_MISTAKE = (
     "not implemented", "not supported", "unsupported", "not enabled", "not found", "invalid",
@@ -66,6 +66,7 @@ _ADVICE: tuple[tuple[tuple[int, ...], str, str], ...] = (
     ((_INVALID, _POLICY), "not found for api", _MODEL),
     ((_INVALID, _POLICY), "", _CONFIG),
     ((400,), "", _CONFIG),
+    ((_TLS,), "", "the server's certificate is not trusted; give a TLS context that does"),
     ((429,), "", "the quota is used up; wait, or ask for more"),
 )
 
