@@ -120,6 +120,19 @@ def test_what_was_not_taken_in_is_sent_again() -> None:
     assert outbound.dropped_s == 0.0
 
 
+def test_sound_in_flight_is_not_covered_by_a_handle() -> None:
+    """What was sent within 100 ms before a handle came is sent again; text is not."""
+    outbound = Outbound()
+    outbound.hear(pcm(100, 1))
+    sent(outbound, 1.0)
+    outbound.hear(pcm(100, 2))
+    outbound.put(SendText("and"))
+    sent(outbound, 1.2)
+    outbound.covered(1.25)
+    outbound.lost()
+    assert sent(outbound, 2.0) == [SendAudio(pcm(100, 2))]
+
+
 def test_what_is_too_old_to_be_sent_again_is_counted() -> None:
     """Of three seconds that no handle covers and one of the gap, the newest two are sent."""
     outbound = Outbound()

@@ -218,14 +218,16 @@ _UP = (_S.READY, _S.DRAINING)
 class Connection:
     """Walks the table. `begin` it once; then feed it what comes.
 
+    handle: of a session to go on with; else it is a new one.
+
     Yields `Dial` jobs, `Cancel` of them, and `Changed`. What comes late, of a connection that was
     left or after the end, is ignored.
     """
 
-    def __init__(self, rules: ConnectionRules | None = None) -> None:
+    def __init__(self, rules: ConnectionRules | None = None, handle: str = "") -> None:
         self._rules = rules or ConnectionRules()
         self.state: State = State.CONNECTING
-        self.handle: str = ""
+        self.handle: str = handle
         self.dial: Dial | None = None
         self._ends = 0  # of connections, in a row
         self._was_up = False

@@ -91,6 +91,7 @@ Message: TypeAlias = Union[  # noqa: UP007
 class OutboundRules(msgspec.Struct, frozen=True):
     """least_s, most_s: of sound in a message. keep_s: of sound that waits, or is sent again.
     image_s: between two pictures. window: messages that may be on their way into the socket.
+    flight_s: sound that was sent so shortly before a handle came may not be covered by it.
     waiting: messages that are no sound and wait, before no more input should be read."""
 
     least_s: float = 0.02
@@ -98,6 +99,7 @@ class OutboundRules(msgspec.Struct, frozen=True):
     keep_s: float = 2.0
     image_s: float = 1.0
     window: int = 8
+    flight_s: float = 0.1
     waiting: int = 256
 
 
@@ -113,7 +115,8 @@ class Outbound:
         self._rest = b""  # of sound, too short to be sent
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0  # of sound in it
-        self._kept: deque[Message] = deque()  # sent, and perhaps not taken in
+        # Sent, when, and perhaps not taken in.
+        self._kept: deque[tuple[float, Message]] = deque()
         self._kept_bytes = 0
         self._unkept = 0  # bytes of sound that were sent, perhaps not taken in, and not kept
         self._dropped = 0
@@ -165,12 +168,12 @@ class Outbound:
             message = self._waiting.popleft()
             if isinstance(message, SendAudio):
                 self._waiting_bytes -= len(message.pcm)
-            self._leaves(message)
+            self._leaves(message, now)
             out.append(message)
         image = self._image
         if image is not None and now >= self._image_due() and self._in_flight < self._rules.window:
             self._image, self._image_at = None, now
-            self._leaves(image)
+            self._leaves(image, now)
             out.append(image)
         return out
 
@@ -198,42 +201,60 @@ class Outbound:
     def _image_due(self) -> float:
         return self._image_at + self._rules.image_s
 
-    def _leaves(self, message: Message) -> None:
+    def _leaves(self, message: Message, now: float) -> None:
         self._in_flight += 1
-        self._kept.append(message)
-        if isinstance(message, SendAudio):
-            self._kept_bytes += len(message.pcm)
-            self._kept_bytes, unkept = _shorten(self._kept, self._kept_bytes, self._keep)
-            self._unkept += unkept
-        elif len(self._kept) > _KEPT + self._keep // self._least:
-            first = next(it for it in self._kept if not isinstance(it, SendAudio))
-            self._kept.remove(first)
+        self._kept.append((now, message))
+        if not isinstance(message, SendAudio):
+            if len(self._kept) > _KEPT + self._keep // self._least:
+                self._kept.remove(next(it for it in self._kept if not _is_audio(it[1])))
+            return
+        self._kept_bytes += len(message.pcm)
+        while self._kept_bytes > self._keep:
+            oldest = next(it for it in self._kept if _is_audio(it[1]))
+            self._kept.remove(oldest)
+            self._kept_bytes -= _bytes_of(oldest[1])
+            self._unkept += _bytes_of(oldest[1])
 
     # -- what became of it --------------------------------------------------------------------
 
-    def taken_in(self) -> None:
-        """What was sent so far is part of the session, and will be whatever happens."""
-        self._kept.clear()
-        self._kept_bytes = self._unkept = 0
+    def taken_in(self, before: float = math.inf) -> None:
+        """What was sent so far is part of the session, and will be whatever happens.
+
+        before: of sound, only what was sent by then.
+        """
+        self._kept = deque(it for it in self._kept if _is_audio(it[1]) and it[0] > before)
+        self._kept_bytes = sum(_bytes_of(it) for _, it in self._kept)
+        self._unkept = 0
+
+    def covered(self, now: float) -> None:
+        """A handle has come: the session can be resumed as it was a moment ago."""
+        self.taken_in(now - self._rules.flight_s)
 
     def lost(self, instead: Callable[[SendResults], Message | None] = lambda _: None) -> None:
         """The connection is gone: what was not taken in waits again, before what waits already.
 
         instead: what is sent in the place of results, whose calls are gone with the connection.
         """
-        again = [it for it in self._kept if not isinstance(it, SendImage)]
-        images = [it for it in self._kept if isinstance(it, SendImage)]
+        kept = [it for _, it in self._kept]
+        images = [it for it in kept if isinstance(it, SendImage)]
         self._image = self._image or (images[-1] if images else None)
-        self._dropped += self._unkept
-        waiting = [*again, *self._waiting]
+        waiting = [*(it for it in kept if not isinstance(it, SendImage)), *self._waiting]
         replaced = (instead(it) if isinstance(it, SendResults) else it for it in waiting)
         self._waiting = deque(it for it in replaced if it is not None)
         self._waiting_bytes, dropped = _shorten(
             self._waiting, self._waiting_bytes + self._kept_bytes, self._keep
         )
-        self._dropped += dropped
+        self._dropped += self._unkept + dropped
         self._in_flight = 0
         self.taken_in()
+
+
+def _is_audio(message: Message) -> bool:
+    return isinstance(message, SendAudio)
+
+
+def _bytes_of(message: Message) -> int:
+    return len(message.pcm) if isinstance(message, SendAudio) else 0
 
 
 def _shorten(messages: deque[Message], size: int, keep: int) -> tuple[int, int]:

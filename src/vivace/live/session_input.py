@@ -1,0 +1,188 @@
+"""The user's side of a session with a live model's server: what is sent of it, and what is owed.
+
+This file owns when the user waits for an answer. Whether sound was a turn is the server's to say,
+or a detector's; where there is neither, sound that is loud enough may have been one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from vivace.live.reply import is_interim
+from vivace.machines.loud_speech import LoudSpeech
+from vivace.machines.outbound import (
+    ActivityEnd,
+    ActivityStart,
+    AudioEnd,
+    Message,
+    Outbound,
+    SendAudio,
+    SendContent,
+    SendResults,
+    SendText,
+)
+from vivace.models.live_facts import LiveFacts
+from vivace.part import Ask, Audio, Data, Image, Part, Say, SpeechEnded, SpeechStarted, TurnEnded
+
+__all__ = ["SessionInput", "TextAs", "Took"]
+
+TextAs: TypeAlias = Literal["realtime", "content"]
+
+
+class Took(msgspec.Struct, frozen=True):
+    """What a part was. passes: others downstream want it, too. started: a sound began, so likely
+    speech. ended: it has ended. typed: it was text of a turn of its own."""
+
+    passes: bool = False
+    started: float | None = None
+    ended: bool = False
+    typed: bool = False
+
+
+class SessionInput:
+    """facts: of the model. text_as: how text goes. automatic: the server detects speech.
+
+    heard_at: media time up to which the user's sound has come. owed: an answer is.
+    """
+
+    def __init__(
+        self, outbound: Outbound, facts: LiveFacts, *, text_as: TextAs, automatic: bool, nudge: str
+    ) -> None:
+        self._outbound = outbound
+        self._facts = facts
+        self._text_as = text_as
+        self._automatic = automatic
+        self._nudge = nudge
+        self._level = LoudSpeech()
+        self._is_told = False  # a detector tells when the user speaks
+        self._active = False  # an activity was begun, and has not ended
+        self._has_sound = False
+        self._loud = False  # sound that may be speech was not answered
+        self.heard_at: float = 0.0
+        self.unanswered_sound: bool = False
+        self.owed_due: float = math.inf
+
+    # -- what is owed -------------------------------------------------------------------------
+
+    @property
+    def owed(self) -> bool:
+        """True while the user waits for an answer."""
+        return self.owed_due < math.inf
+
+    @property
+    def speaking(self) -> bool:
+        """True while the user is speaking, as far as the level of the sound tells."""
+        return not self._is_told and self._level.speaking
+
+    def ask(self, now: float, within_s: float) -> None:
+        """From now on an answer is owed."""
+        self.owed_due = now + within_s
+
+    def answered(self) -> None:
+        """It comes, or is given up."""
+        self.owed_due = math.inf
+        self._loud = self.unanswered_sound = False
+
+    def went(self, message: Message, now: float, within_s: float) -> None:
+        """A message has gone out: what it asks for is owed from then on."""
+        match message:
+            case SendText() | ActivityEnd() | SendResults() | SendContent(complete=True):
+                self.ask(now, within_s)
+            case AudioEnd() if self._loud:
+                self.ask(now, within_s)
+            case SendAudio():
+                self.unanswered_sound = True
+            case _:
+                pass
+
+    def finish(self, now: float, within_s: float) -> None:
+        """The input has ended."""
+        self._outbound.flush()
+        if self._active:
+            self._end_activity(now, within_s)
+        elif self._has_sound and self._automatic:
+            self._outbound.put(AudioEnd())
+            if self._loud:
+                self.ask(now, within_s)
+
+    # -- what comes ---------------------------------------------------------------------------
+
+    def take(self, part: Part, now: float, within_s: float) -> Took:
+        """Line up what is to be sent of a part."""
+        match part.body:
+            case Audio() as audio:
+                return self._hear(audio, part.at)
+            case Image(data=data):
+                self._outbound.look(data)
+                return Took()
+            case SpeechStarted(probability=probability):
+                self._is_told = True
+                if not self._automatic and not self._active:
+                    self._active = True
+                    self._outbound.put(ActivityStart())
+                return Took(passes=True, started=probability)
+            case SpeechEnded(turn_follows=follows):
+                if not follows:
+                    self._turn_ended(now, within_s)
+                return Took(passes=True, ended=True)
+            case TurnEnded():
+                self._turn_ended(now, within_s)
+                return Took(passes=True)
+            case Say(text=text):
+                self._outbound.put(SendText(f'Say this, word for word: "{text}"'))
+                return Took()
+            case Ask():
+                self._outbound.put(SendText(self._nudge))
+                return Took()
+            case str(text):
+                return self._text(part, text, now, within_s)
+            case Data(value=value) if value is not None:
+                self._tell(msgspec.json.encode(value).decode())
+                return Took()
+            case _:
+                return Took(passes=True)
+
+    def _hear(self, audio: Audio, at: float | None) -> Took:
+        self._outbound.hear(audio.pcm)
+        self._has_sound = True
+        self.heard_at = (self.heard_at if at is None else at) + audio.seconds
+        if not self._is_told:
+            self._loud |= "started" in self._level.hear(audio)
+        return Took()
+
+    def _turn_ended(self, now: float, within_s: float) -> None:
+        if self._active:
+            self._end_activity(now, within_s)
+        else:
+            self.ask(now, within_s)
+
+    def _end_activity(self, now: float, within_s: float) -> None:
+        self._active = False
+        self._outbound.flush()
+        self._outbound.put(ActivityEnd())
+        self.ask(now, within_s)
+
+    def _text(self, part: Part, text: str, now: float, within_s: float) -> Took:
+        if part.role != "user":
+            self._tell(text)
+            return Took()
+        # A transcript of what the server has heard itself says nothing new.
+        said = part.at is not None and self._has_sound
+        if said or is_interim(part) or not text.strip():
+            return Took(passes=True)
+        if self._text_as == "content" and self._facts.content == "always":
+            self._outbound.put(SendContent((("user", text),), complete=True))
+        else:
+            self._outbound.put(SendText(text))
+        self.ask(now, within_s)
+        return Took(passes=True, typed=True)
+
+    def _tell(self, text: str) -> None:
+        """Something that the model should know, and need not answer."""
+        if self._facts.content == "always":
+            self._outbound.put(SendContent((("user", text),)))
+        else:
+            self._outbound.put(SendText(text))
