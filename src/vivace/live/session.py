@@ -148,8 +148,10 @@ class Session(Machine):
             out += self._stalled(stalled, now)
         if now >= self._input.owed_due:
             out += self._no_answer(now)
-        if now >= self._stop_at:
-            out += self._stop(now)
+        if now >= self._stop_at:  # counted from when all was sent
+            waits = not self._outbound.empty()
+            self._stop_at = now + self._rules.linger_s
+            out += [] if waits else self._stop(now)
         return self._settled(out, now)
 
     def deadline(self) -> float | None:
@@ -320,7 +322,7 @@ class Session(Machine):
         turn = self._replies.turns.turn
         self._metrics.turns += 1
         self._input.answered()
-        self._outbound.taken_in()  # it is what the server answers
+        self._outbound.covered(now)  # it is what the server answers
         self._stop_at = math.inf
         self._news.latency.asked()
         self._news.latency.mark_reply("first_token", now)
@@ -356,9 +358,7 @@ class Session(Machine):
 
     # -- a reply is over ----------------------------------------------------------------------
 
-    def _void(
-        self, now: float, up_to: float = math.inf, *, announced: bool = False
-    ) -> list[Output]:
+    def _void(self, now: float, up_to: float = math.inf, announced: bool = False) -> list[Output]:
         """Nothing more of these replies is heard. announced: others were told already."""
         turn, heard, out = self._replies.void(now, up_to)
         if not turn:

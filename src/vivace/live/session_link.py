@@ -188,7 +188,8 @@ class SessionLink:
         assert self._transmit is not None
         gone, self._transmit, self._seed = Cancel(self._transmit), None, None
         self._down_at = now
-        self._outbound.lost(self._instead)
+        if self.open:  # else nothing will be sent again
+            self._outbound.lost(self._instead)
         return [gone, *self._when_down()]
 
     def _up(self, change: Changed) -> list[Output]:

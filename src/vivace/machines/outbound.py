@@ -218,11 +218,16 @@ class Outbound:
     # -- what became of it --------------------------------------------------------------------
 
     def taken_in(self, before: float = math.inf) -> None:
-        """What was sent so far is part of the session, and will be whatever happens.
+        """What is in the socket is part of the session, and will be whatever happens.
 
         before: of sound, only what was sent by then.
         """
-        self._kept = deque(it for it in self._kept if _is_audio(it[1]) and it[0] > before)
+        sure = len(self._kept) - self._in_flight
+        self._kept = deque(
+            (at, it)
+            for index, (at, it) in enumerate(self._kept)
+            if index >= sure or (_is_audio(it) and at > before)
+        )
         self._kept_bytes = sum(_bytes_of(it) for _, it in self._kept)
         self._unkept = 0
 

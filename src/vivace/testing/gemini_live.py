@@ -96,7 +96,8 @@ class FakeGeminiLive:
 
     After the last script, and where one has ended, it reads on and says nothing.
 
-    keys: that are valid. models: what there is, with what each can do.
+    keys: that are valid. models: what there is, with what each can do. unread: frames that were on
+    their way when the server closed, where it is reached in memory.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class FakeGeminiLive:
         self.scripts = list(scripts)
         self.connections: list[FakeConnection] = []
         self.failures: list[str] = []
+        self.unread: list[str | bytes] = []
         self.url = ""
         self.certificate = ""
         self._keys = set(keys)
@@ -223,7 +225,8 @@ class _Play:
             if player.done():
                 player.result()
             await asyncio.wait([reader, left], return_when=asyncio.FIRST_COMPLETED)
-            (reader if reader.done() else left).result()
+            self._reading.set()  # what the client had sent before it left is still read
+            await reader
         finally:
             await scope.stop()
 

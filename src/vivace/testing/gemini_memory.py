@@ -34,7 +34,7 @@ def in_memory(server: FakeGeminiLive) -> Callable[..., AbstractAsyncContextManag
         max_size: int | None = _MAX_BYTES,
         **_: Any,
     ) -> AsyncIterator[_Client]:
-        pipe = _Pipe()
+        pipe = _Pipe(server.unread)
         scope = Scope(pipe.failed)
         headers = {name.lower(): it for name, it in (additional_headers or {}).items()}
         served = _Served(pipe, headers.get("x-goog-api-key", ""), urlsplit(uri).path)
@@ -51,9 +51,13 @@ def in_memory(server: FakeGeminiLive) -> Callable[..., AbstractAsyncContextManag
 
 
 class _Pipe:
-    """Both directions. code: how it ended, as the client sees it; None while it is open."""
+    """Both directions. end: how it ended, as the client sees it; None while it is open.
 
-    def __init__(self) -> None:
+    unread: gets what the server had not read when it closed.
+    """
+
+    def __init__(self, unread: list[str | bytes]) -> None:
+        self._unread = unread
         self.to_server = Channel[str | bytes](_FRAMES)
         self.to_client = Channel[bytes](_FRAMES)
         self.end: tuple[int, str] | None = None
@@ -66,6 +70,8 @@ class _Pipe:
         self.to_server.close()
         self.to_client.close()
         self.closed.set()
+        if not by_client:
+            self._unread += self.to_server.take_waiting()
 
     def failed(self, error: BaseException) -> None:
         self.close(1011, f"the fake server failed: {error!r}")
