@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from functools import partial
+from typing import cast
 
 from vivace.audio import AudioFormat, to_pcm16
 from vivace.errors import ModelMissing, PartError
@@ -22,15 +25,17 @@ async def prepared(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
     Raises PartError for a picture that cannot be read, ModelMissing without Pillow for one that is
     no JPEG.
     """
-    async for part in resampled(_whole(stream), _RATE_HZ):
-        if isinstance(part.body, Image) and part.body.mimetype != "image/jpeg":
-            picture = part.body
-            data = await in_thread(lambda: _as_jpeg(picture), "a picture as JPEG")  # noqa: B023
-            part = part.derive(body=Image(data))
-        yield part
+    async with aclosing(_whole(stream)) as whole:
+        parts = cast("AsyncGenerator[Part, None]", resampled(whole, _RATE_HZ))
+        async with aclosing(parts):
+            async for part in parts:
+                if isinstance(part.body, Image) and part.body.mimetype != "image/jpeg":
+                    convert = partial(_as_jpeg, part.body)
+                    part = part.derive(body=Image(await in_thread(convert, "a picture as JPEG")))
+                yield part
 
 
-async def _whole(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+async def _whole(stream: AsyncIterator[Part]) -> AsyncGenerator[Part, None]:
     """`stream` with 16-bit samples."""
     async for part in stream:
         audio = part.body

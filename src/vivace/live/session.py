@@ -249,8 +249,10 @@ class Session(Machine):
             case Played(turn=turn):
                 self._memory.heard(self._replies.played(turn), turn, now)
                 return []
-            case Interrupted(turn=turn) | Reset(turn=turn):
-                return self._void(now, turn or math.inf, announced=True)
+            case Interrupted(turn=turn):
+                return self._void(now, turn, announced=True)
+            case Reset():
+                return self._void(now)
             case _:
                 return []
 
