@@ -286,6 +286,14 @@ async def test_silence(hold: Hold, on_silence: str) -> None:
     assert connections[0].texts == nudged[on_silence]
 
 
+async def test_a_server_that_is_quicker_than_the_detector(hold: Hold) -> None:
+    """It has answered before we know that the user has finished: nothing more is owed."""
+    lines = [(0.0, SpeechStarted(0.0)), (1.0, SpeechEnded(0.9)), (2.0, TurnEnded(0.9))]
+    talk = await hold([[Delay(0.5), *reply(0.1, "yes")]], typed(*lines, until=3.0))
+    assert talk.seconds == 3.0
+    assert talk.news("no_answer") == []
+
+
 # -- who is heard ---------------------------------------------------------------------------------
 
 
@@ -465,7 +473,7 @@ async def test_the_configuration(hold: Hold) -> None:
     from google.genai import types
 
     script: Script = [ASKED, *reply(0.1, "ok")]
-    config = {
+    config: dict[str, Any] = {
         "system_instruction": "Be brief.",
         "context_window_compression": None,
         "output_audio_transcription": None,

@@ -84,11 +84,18 @@ def talk(
             help="smollm2, gguf:PATH, openai:BASE_URL#MODEL, gemini:MODEL or script:FILE.",
         ),
     ] = "smollm2",
+    live: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="Talk to a live model on a server instead: gemini:MODEL.",
+        ),
+    ] = "",
 ) -> None:
     """Play recorded speech to the local agent, as a microphone would, and let it answer."""
     from vivace.cli.talk import talk
 
-    talk(files, out, model)
+    talk(files, out, model, live)
 
 
 @app.command()

@@ -186,8 +186,7 @@ class Session(Machine):
 
     def _settled(self, out: list[Output], now: float) -> list[Output]:
         """`out`, and what becomes possible now that it is as it is."""
-        quiet = self._is_quiet()
-        if quiet != self._quiet:
+        if (quiet := self._is_quiet()) != self._quiet:
             self._quiet = quiet
             out += self._link.feed(Quiet(quiet), now)
         if self._finishing and self._link.open and self._nothing_is_left():
@@ -196,8 +195,7 @@ class Session(Machine):
         for message in messages:
             self._input.went(message, now, self._rules.answer_within_s)
         out += told
-        floor = self._replies.state(self._input.owed)
-        if floor != self._floor:
+        if (floor := self._replies.state(self._input.owed)) != self._floor:
             self._floor = floor
             turn = self._replies.turns.turn
             out.append(self._news.tell("floor", now, floor=floor.value, turn=turn))
@@ -227,7 +225,8 @@ class Session(Machine):
             case _ if (tooled := self._tools.part(part, now)) is not None:
                 return self._tooling(tooled, now)
             case _:
-                heard = self._input.take(part, now, self._rules.answer_within_s)
+                within_s, over = self._rules.answer_within_s, self._replies.sounding > 0
+                heard = self._input.take(part, now, within_s, over=over)
         out: list[Output] = [part] if heard.passes else []
         if heard.started is not None:
             self._stop_at = math.inf
@@ -285,7 +284,7 @@ class Session(Machine):
             out.append(self._news.tell("voice", now, voice=message.activity))
         text = message.interim
         if message.heard:
-            text = self._user.add(message.heard, now)
+            text = self._user.add(message.heard, self._input.heard_at, now)
         if text:
             at = self._input.heard_at
             out.append(Part(text, role="user", at=at, metadata={"interim": True}))
@@ -298,7 +297,7 @@ class Session(Machine):
         if not text:
             return []
         self._memory.said(text, now)
-        return [Part(text, role="user", at=self._input.heard_at)]
+        return [Part(text, role="user", at=self._user.at)]
 
     def _model_said(self, message: ServerMessage, now: float) -> list[Output]:
         if not (message.sound or message.text or message.said):

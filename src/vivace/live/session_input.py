@@ -58,6 +58,7 @@ class SessionInput:
         self._nudge = nudge
         self._level = LoudSpeech()
         self._is_told = False  # a detector tells when the user speaks
+        self._spoken = True  # a detector has told of speech since the last answer; or none tells
         self._active = False  # an activity was begun, and has not ended
         self._has_sound = False
         self._loud = False  # sound that may be speech was not answered
@@ -85,6 +86,7 @@ class SessionInput:
         """It comes, or is given up."""
         self.owed_due = math.inf
         self._loud = self.unanswered_sound = False
+        self._spoken = not self._is_told
 
     def went(self, message: Message, now: float, within_s: float) -> None:
         """A message has gone out: what it asks for is owed from then on."""
@@ -110,8 +112,8 @@ class SessionInput:
 
     # -- what comes ---------------------------------------------------------------------------
 
-    def take(self, part: Part, now: float, within_s: float) -> Took:
-        """Line up what is to be sent of a part."""
+    def take(self, part: Part, now: float, within_s: float, *, over: bool = False) -> Took:
+        """Line up what is to be sent of a part. over: a reply is being heard."""
         match part.body:
             case Audio() as audio:
                 return self._hear(audio, part.at)
@@ -119,12 +121,13 @@ class SessionInput:
                 self._outbound.look(data)
                 return Took()
             case SpeechStarted(probability=probability):
-                self._is_told = True
+                self._is_told = self._spoken = True
                 if not self._automatic and not self._active:
                     self._active = True
                     self._outbound.put(ActivityStart())
                 return Took(passes=True, started=probability)
             case SpeechEnded(turn_follows=follows):
+                self._spoken &= not over  # it came to nothing: a cough
                 if not follows:
                     self._turn_ended(now, within_s)
                 return Took(passes=True, ended=True)
@@ -156,7 +159,7 @@ class SessionInput:
     def _turn_ended(self, now: float, within_s: float) -> None:
         if self._active:
             self._end_activity(now, within_s)
-        else:
+        elif self._spoken:  # else the server was quicker, and has answered
             self.ask(now, within_s)
 
     def _end_activity(self, now: float, within_s: float) -> None:

@@ -14,15 +14,17 @@ _QUIET_S = 1.0
 
 
 class UserText:
-    """Puts the pieces together."""
+    """Puts the pieces together. at: media time of the user's when the newest came."""
 
     def __init__(self) -> None:
         self.text: str = ""
+        self.at: float = 0.0
         self._due = math.inf
 
-    def add(self, piece: str, now: float) -> str:
+    def add(self, piece: str, at: float, now: float) -> str:
         """A piece has come; what the user has said so far."""
         self.text += piece
+        self.at = at
         self._due = now + _QUIET_S
         return self.text.strip()
 
