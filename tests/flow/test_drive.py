@@ -551,7 +551,10 @@ async def test_a_job_that_feeds_the_machine_can_wait_for_room() -> None:
         async with Driven(machine, feeds, **options).run(["go"]) as parts:
             async for _ in parts:
                 await asyncio.sleep(1.0)
-        assert [round(at - start, 6) for at in passed] == [0.0, 0.0, 0.0, 1.0, 1.0, 3.0]
+        # Whether the consumer has taken one by the time that it is full is nobody's to say.
+        times = [round(at - start, 6) for at in passed]
+        assert times[:3] == [0.0, 0.0, 0.0]
+        assert times in ([0.0, 0.0, 0.0, 1.0, 1.0, 3.0], [0.0, 0.0, 0.0, 2.0, 2.0, 4.0])
 
 
 @pytest.mark.virtual(seeds=20)

@@ -1,8 +1,10 @@
 """A local agent behind Gemini Live's protocol, before the SDK's own client."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from google import genai
 from google.genai import errors, types
 
 from vivace import LiveModelProcessor, LiveProcessor, Part, Response, Speak, TurnComplete, processor
+from vivace.cli.serve import serve
+from vivace.errors import StageError
 from vivace.flow.processor import Processor
 from vivace.models import Scripted
 from vivace.server.certificate import throw_away_tls, trusting_tls
@@ -152,3 +156,39 @@ def test_our_own_client_before_our_own_server() -> None:
         assert ends == [TurnComplete(1)]
 
     talk(LiveModelProcessor(Scripted(["Hello there."]) + Speak(FakeVoice())), work)
+
+
+def test_the_command_line_serves_the_local_agent(tmp_path: Path) -> None:
+    """`vivace serve` tells where it listens and whom to trust, and answers a client of the SDK."""
+    (tmp_path / "answers.txt").write_text("Good morning.\n")
+
+    async def main() -> None:
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "vivace.cli", "serve", "--protocol", "gemini-live",
+            "--model", "script:answers.txt", "--port", "0", "--api-key", "mine",
+            cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            assert program.stdout is not None
+            lines = [(await program.stdout.readline()).decode() for _ in range(2)]
+            assert lines[0] == "clients trust it by vivace-certificate.pem\n"
+            tls = trusting_tls((tmp_path / "vivace-certificate.pem").read_text())
+            url = lines[1].removeprefix("serving at ").partition(";")[0]
+            options = {"base_url": url, "async_client_args": {"ssl": tls}}
+            with pytest.raises(errors.APIError, match="API key not valid"):
+                await _refused(options, SOUND, "wrong")
+            async with live(options, "mine").connect(model="local", config=SOUND) as session:
+                await session.send_realtime_input(text="hello")
+                seen = await turn(session)
+            assert sum(len(it.data or b"") for it in seen) > 24_000
+        finally:
+            program.terminate()
+            await program.wait()
+
+    asyncio.run(asyncio.wait_for(main(), 90))
+
+
+def test_a_protocol_that_is_not_known() -> None:
+    """It is told, with those that are."""
+    with pytest.raises(StageError, match="'smtp' is not known; use gemini-live"):
+        serve("smtp", "smollm2", "127.0.0.1", 0, None, [])
