@@ -1,5 +1,7 @@
 """What goes to a live model's server: frames, order, and what is sent again."""
 
+import math
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,7 +110,7 @@ def test_what_was_not_taken_in_is_sent_again() -> None:
     outbound = Outbound()
     outbound.hear(pcm(100, 1))
     sent(outbound)
-    outbound.taken_in()
+    outbound.covered(math.inf)
     outbound.hear(pcm(100, 2))
     outbound.put(SendText("and"))
     sent(outbound)
@@ -120,8 +122,8 @@ def test_what_was_not_taken_in_is_sent_again() -> None:
     assert outbound.dropped_s == 0.0
 
 
-def test_sound_in_flight_is_not_covered_by_a_handle() -> None:
-    """What was sent within 100 ms before a handle came is sent again; text is not."""
+def test_what_is_in_flight_is_not_covered_by_a_handle() -> None:
+    """What was sent within 100 ms before a handle came is sent again; of a reply, only sound is."""
     outbound = Outbound()
     outbound.hear(pcm(100, 1))
     sent(outbound, 1.0)
@@ -130,7 +132,10 @@ def test_sound_in_flight_is_not_covered_by_a_handle() -> None:
     sent(outbound, 1.2)
     outbound.covered(1.25)
     outbound.lost()
-    assert sent(outbound, 2.0) == [SendAudio(pcm(100, 2))]
+    assert sent(outbound, 2.0) == [SendAudio(pcm(100, 2)), SendText("and")]
+    outbound.answered(2.0)
+    outbound.lost()
+    assert sent(outbound, 3.0) == [SendAudio(pcm(100, 2))]
 
 
 def test_what_is_too_old_to_be_sent_again_is_counted() -> None:
@@ -155,7 +160,7 @@ def test_results_of_a_lost_connection_are_told_otherwise() -> None:
     sent(outbound)
     outbound.lost(lambda it: SendText(str(it.results[0].response.result)))
     assert sent(outbound) == [SendText("sunny")]
-    outbound.taken_in()
+    outbound.covered(math.inf)
     outbound.put(results)
     outbound.lost()
     assert sent(outbound) == []
@@ -226,7 +231,7 @@ def test_nothing_is_lost_that_is_not_counted(steps: list[tuple[str, int]]) -> No
                 outbound.sent()
                 in_flight -= 1
             case "taken_in":
-                outbound.taken_in()
+                outbound.covered(math.inf)
                 sure = len(sent_now) - in_flight
                 taken, sent_now = taken + sent_now[:sure], sent_now[sure:]
             case "lost":

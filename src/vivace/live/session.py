@@ -323,7 +323,7 @@ class Session(Machine):
         turn = self._replies.turns.turn
         self._metrics.turns += 1
         self._input.answered()
-        self._outbound.covered(now)  # it is what the server answers
+        self._outbound.answered(now)
         self._stop_at = math.inf
         self._news.latency.asked()
         self._news.latency.mark_reply("first_token", now)

@@ -91,7 +91,7 @@ Message: TypeAlias = Union[  # noqa: UP007
 class OutboundRules(msgspec.Struct, frozen=True):
     """least_s, most_s: of sound in a message. keep_s: of sound that waits, or is sent again.
     image_s: between two pictures. window: messages that may be on their way into the socket.
-    flight_s: sound that was sent so shortly before a handle came may not be covered by it.
+    flight_s: what was sent so shortly before a handle came may not be covered by it.
     waiting: messages that are no sound and wait, before no more input should be read."""
 
     least_s: float = 0.02
@@ -217,23 +217,22 @@ class Outbound:
 
     # -- what became of it --------------------------------------------------------------------
 
-    def taken_in(self, before: float = math.inf) -> None:
-        """What is in the socket is part of the session, and will be whatever happens.
-
-        before: of sound, only what was sent by then.
-        """
-        sure = len(self._kept) - self._in_flight
-        self._kept = deque(
-            (at, it)
-            for index, (at, it) in enumerate(self._kept)
-            if index >= sure or (_is_audio(it) and at > before)
-        )
-        self._kept_bytes = sum(_bytes_of(it) for _, it in self._kept)
-        self._unkept = 0
+    def answered(self, now: float) -> None:
+        """A reply begins: what was said before it is answered, but for sound of the last moment."""
+        self._let_go(lambda at, message: not _is_audio(message) or at <= now - self._rules.flight_s)
 
     def covered(self, now: float) -> None:
         """A handle has come: the session can be resumed as it was a moment ago."""
-        self.taken_in(now - self._rules.flight_s)
+        self._let_go(lambda at, _: at <= now - self._rules.flight_s)
+
+    def _let_go(self, taken_in: Callable[[float, Message], bool]) -> None:
+        """Keep no more what is taken in, and is in the socket at all."""
+        sure = len(self._kept) - self._in_flight
+        self._kept = deque(
+            kept for index, kept in enumerate(self._kept) if index >= sure or not taken_in(*kept)
+        )
+        self._kept_bytes = sum(_bytes_of(it) for _, it in self._kept)
+        self._unkept = 0
 
     def lost(self, instead: Callable[[SendResults], Message | None] = lambda _: None) -> None:
         """The connection is gone: what was not taken in waits again, before what waits already.
@@ -250,8 +249,8 @@ class Outbound:
             self._waiting, self._waiting_bytes + self._kept_bytes, self._keep
         )
         self._dropped += self._unkept + dropped
-        self._in_flight = 0
-        self.taken_in()
+        self._in_flight = self._kept_bytes = self._unkept = 0
+        self._kept.clear()
 
 
 def _is_audio(message: Message) -> bool:
