@@ -26,9 +26,12 @@ from vivace import (
     AudioRateLimiter,
     Data,
     DetectSpeech,
+    Event,
+    EventProcessor,
     Held,
     Image,
     Interrupted,
+    KeywordDetector,
     LiveProcessor,
     Part,
     Played,
@@ -43,7 +46,8 @@ from vivace import (
     TurnEnded,
     tool,
 )
-from vivace.errors import ModelUnreachable, StageError
+from vivace.errors import ModelSpec, ModelUnreachable, StageError
+from vivace.live.live_spec import live_model
 from vivace.server.gemini_frames import call, content, heard, merged, said, usage
 from vivace.server.gemini_wire import (
     ActivityEnded,
@@ -408,6 +412,40 @@ async def test_a_listener_that_reports(hold: Hold) -> None:
     assert talk.bodies(Interrupted)[0].heard in ("one two", "one two three")
 
 
+@pytest.mark.parametrize(("triggers", "at"), [("after", 3.0), ("over", 1.0), ("", None)])
+async def test_what_detectors_see(hold: Hold, triggers: Any, at: float | None) -> None:
+    """An event is told: silently, once nobody speaks, or in place of the reply; as asked for."""
+    seen = Event("smoke", confidence=0.6, triggers_turn=triggers, text="Smoke!")
+    script: Script = [ASKED, *reply(3.0, "a b c"), Expect(TextHeard), *reply(0.1, "run", 2)]
+    source = typed((0.0, "hello"), (1.0, Part(seen)), until=4.0)
+    if not triggers:
+        script = script[:4]
+    talk = await hold([script], source, processor() + AudioRateLimiter())
+    (one,) = talk.server.connections
+    told = [when for when, it in one.received if it in (TextHeard("Smoke!"), SILENT)]
+    assert told == [1.0 if at is None else at]
+    assert one.of(Content) == ([SILENT] if at is None else [])
+    cut = [when for when, it in talk.seen if isinstance(it.body, Interrupted)]
+    assert cut == ([1.0] if triggers == "over" else [])
+    (passed,) = [it for it in talk.parts if isinstance(it.body, Event)]
+    assert passed.metadata["quality_tier"] == "medium"
+
+
+SILENT = Content((Turn("user", "Smoke!"),), complete=False)
+
+
+async def test_detectors_before_a_live_model(hold: Hold) -> None:
+    """`mic + detect events + live model + pacer`: what is said to be heard is what is told."""
+    events = EventProcessor([KeywordDetector(["stop"])])
+    script: Script = [ASKED, *reply(1.0, "hi")]
+    talk = await hold(
+        [script], typed((0.0, "please stop"), until=2.0), events + processor() + AudioRateLimiter()
+    )
+    assert talk.server.connections[0].messages[0] == TextHeard("please stop")
+    assert [it.body.type for it in talk.parts if isinstance(it.body, Event)] == ["stop"]
+    assert talk.bodies(Played) == [Played(1)]
+
+
 # -- tools ----------------------------------------------------------------------------------------
 
 
@@ -508,3 +546,12 @@ def test_mistakes_that_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         LiveProcessor("key", MODEL, on_silence="cry")  # type: ignore[arg-type]
     with pytest.warns(UserWarning, match="is deprecated; use 'gemini-3.8-live'"):
         LiveProcessor("key", "gemini-live-2.5-flash-native-audio")
+
+
+def test_a_live_model_from_a_line_of_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the command line; what cannot be understood is told, with what can."""
+    monkeypatch.setenv("GEMINI_API_KEY", "key")
+    assert isinstance(live_model("gemini:gemini-3.8-live"), LiveProcessor)
+    for spec in ("gemini:", "gemini", "other:x"):
+        with pytest.raises(ModelSpec, match="expected one of: gemini:MODEL"):
+            live_model(spec)

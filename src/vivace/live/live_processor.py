@@ -15,8 +15,7 @@ from vivace.live.gemini_link import GeminiLink, socket_options
 from vivace.live.gemini_messages import declared
 from vivace.live.prepared import prepared
 from vivace.live.session import Session
-from vivace.live.session_input import TextAs
-from vivace.live.session_rules import OnSilence, SessionRules
+from vivace.live.session_rules import OnSilence, SessionRules, TextAs
 from vivace.live.stream_metrics import StreamMetrics, Streams
 from vivace.machines.connection import ConnectionRules, Dial
 from vivace.machines.floor import FloorRules
@@ -52,9 +51,10 @@ class LiveProcessor(Processor):
     connection: limits and waits, see `ConnectionRules`. http_options: of the SDK.
 
     Reads audio of any rate (which goes out as 16 kHz PCM), images (JPEG, one a second at most),
-    texts, data, answers to calls, `SpeechStarted`, `SpeechEnded` and `TurnEnded`. Yields replies:
-    audio and its text, calls and responses, all with the reply's number, then `TurnComplete`; and
-    the user's transcripts. On `status`: every change of the connection, usage, and what failed.
+    texts, data, events, answers to calls, `SpeechStarted`, `SpeechEnded` and `TurnEnded`. Yields
+    replies: audio and its text, calls and responses, all with the reply's number, then
+    `TurnComplete`; and the user's transcripts. On `status`: every change of the connection, usage,
+    and what failed.
 
     Raises ModelUnreachable without a key, StageError for a configuration that cannot be. While it
     runs: ModelUnreachable or ModelError, saying what to change, at once if that is what it takes.

@@ -82,13 +82,7 @@ class Session(Machine):
         self._news = News(zero)
         schedules = rules.facts.tools == "non_blocking"
         self._tools = SessionTools(self._outbound, tools, schedules=schedules)
-        self._input = SessionInput(
-            self._outbound,
-            rules.facts,
-            text_as=rules.text_as,
-            automatic=rules.automatic,
-            nudge=rules.nudge,
-        )
+        self._input = SessionInput(self._outbound, rules)
         self._replies = ServerReplies(ledger, rules.interrupt, rules.floor)
         self._link = SessionLink(
             rules.model,
@@ -173,7 +167,7 @@ class Session(Machine):
     def finish(self, now: float) -> list[Output]:
         """The input has ended: what was said is answered, and nothing else."""
         self._finishing = True
-        self._input.finish(now, self._rules.answer_within_s)
+        self._input.finish(now)
         if self._input.unanswered_sound and not (self._input.owed or self._replies.turns.open):
             self._stop_at = now + self._rules.linger_s
         return self._settled([], now)
@@ -191,9 +185,11 @@ class Session(Machine):
             out += self._link.feed(Quiet(quiet), now)
         if self._finishing and self._link.open and self._nothing_is_left():
             out += self._stop(now)
+        if not (self._replies.sounding or self._replies.turns.open):
+            self._input.nobody_speaks(now)
         told, messages = self._link.send(now)
         for message in messages:
-            self._input.went(message, now, self._rules.answer_within_s)
+            self._input.went(message, now)
         out += told
         if (floor := self._replies.state(self._input.owed)) != self._floor:
             self._floor = floor
@@ -225,8 +221,7 @@ class Session(Machine):
             case _ if (tooled := self._tools.part(part, now)) is not None:
                 return self._tooling(tooled, now)
             case _:
-                within_s, over = self._rules.answer_within_s, self._replies.sounding > 0
-                heard = self._input.take(part, now, within_s, over=over)
+                heard = self._input.take(part, now, over=self._replies.sounding > 0)
         out: list[Output] = [part] if heard.passes else []
         if heard.started is not None:
             self._stop_at = math.inf
@@ -237,7 +232,8 @@ class Session(Machine):
             out += self._void(now) if self._replies.speech_ended(now) else []
         if heard.typed:
             self._memory.typed(part.text, now)
-            out += self._void(now) if self._replies.sounding else []
+        if heard.cuts and self._replies.sounding:
+            out += self._void(now)
         return out
 
     def _announced(self, signal: Signal, now: float) -> list[Output]:
@@ -350,7 +346,7 @@ class Session(Machine):
                 case Enter(part=part):
                     out += [part, *self._tools.entered(output, self._news, now)]
                     if part.function_response is not None:
-                        self._input.ask(now, self._rules.answer_within_s)
+                        self._input.ask(now)
                 case RunTool() | Cancel():
                     out.append(output)
                 case _:

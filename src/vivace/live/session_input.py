@@ -7,11 +7,10 @@ or a detector's; where there is neither, sound that is loud enough may have been
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
 
 import msgspec
 
-from vivace.live.reply import is_interim
+from vivace.live.session_rules import SessionRules
 from vivace.machines.loud_speech import LoudSpeech
 from vivace.machines.outbound import (
     ActivityEnd,
@@ -24,38 +23,45 @@ from vivace.machines.outbound import (
     SendResults,
     SendText,
 )
-from vivace.models.live_facts import LiveFacts
-from vivace.part import Ask, Audio, Data, Image, Part, Say, SpeechEnded, SpeechStarted, TurnEnded
+from vivace.machines.transcripts import is_interim
+from vivace.part import (
+    Ask,
+    Audio,
+    Data,
+    Event,
+    Image,
+    Part,
+    Say,
+    SpeechEnded,
+    SpeechStarted,
+    TurnEnded,
+)
 
-__all__ = ["SessionInput", "TextAs", "Took"]
+__all__ = ["SessionInput", "Took"]
 
-TextAs: TypeAlias = Literal["realtime", "content"]
+_LATER = 16  # events that wait until nobody speaks: then the oldest is let go
 
 
 class Took(msgspec.Struct, frozen=True):
     """What a part was. passes: others downstream want it, too. started: a sound began, so likely
-    speech. ended: it has ended. typed: it was text of a turn of its own."""
+    speech. ended: it has ended. typed: it was text of a turn of its own. cuts: a reply."""
 
     passes: bool = False
     started: float | None = None
     ended: bool = False
     typed: bool = False
+    cuts: bool = False
 
 
 class SessionInput:
-    """facts: of the model. text_as: how text goes. automatic: the server detects speech.
+    """heard_at: media time up to which the user's sound has come. owed: an answer is."""
 
-    heard_at: media time up to which the user's sound has come. owed: an answer is.
-    """
-
-    def __init__(
-        self, outbound: Outbound, facts: LiveFacts, *, text_as: TextAs, automatic: bool, nudge: str
-    ) -> None:
+    def __init__(self, outbound: Outbound, rules: SessionRules) -> None:
         self._outbound = outbound
-        self._facts = facts
-        self._text_as = text_as
-        self._automatic = automatic
-        self._nudge = nudge
+        self._rules = rules
+        self._automatic = rules.automatic
+        self._takes_turns = rules.facts.content == "always"
+        self._later: list[str] = []
         self._level = LoudSpeech()
         self._is_told = False  # a detector tells when the user speaks
         self._spoken = True  # a detector has told of speech since the last answer; or none tells
@@ -78,9 +84,9 @@ class SessionInput:
         """True while the user is speaking, as far as the level of the sound tells."""
         return not self._is_told and self._level.speaking
 
-    def ask(self, now: float, within_s: float) -> None:
+    def ask(self, now: float) -> None:
         """From now on an answer is owed."""
-        self.owed_due = now + within_s
+        self.owed_due = now + self._rules.answer_within_s
 
     def answered(self) -> None:
         """It comes, or is given up."""
@@ -88,31 +94,31 @@ class SessionInput:
         self._loud = self.unanswered_sound = False
         self._spoken = not self._is_told
 
-    def went(self, message: Message, now: float, within_s: float) -> None:
+    def went(self, message: Message, now: float) -> None:
         """A message has gone out: what it asks for is owed from then on."""
         match message:
             case SendText() | ActivityEnd() | SendResults() | SendContent(complete=True):
-                self.ask(now, within_s)
+                self.ask(now)
             case AudioEnd() if self._loud:
-                self.ask(now, within_s)
+                self.ask(now)
             case SendAudio():
                 self.unanswered_sound = True
             case _:
                 pass
 
-    def finish(self, now: float, within_s: float) -> None:
+    def finish(self, now: float) -> None:
         """The input has ended."""
         self._outbound.flush()
         if self._active:
-            self._end_activity(now, within_s)
+            self._end_activity(now)
         elif self._has_sound and self._automatic:
             self._outbound.put(AudioEnd())
             if self._loud:
-                self.ask(now, within_s)
+                self.ask(now)
 
     # -- what comes ---------------------------------------------------------------------------
 
-    def take(self, part: Part, now: float, within_s: float, *, over: bool = False) -> Took:
+    def take(self, part: Part, now: float, *, over: bool = False) -> Took:
         """Line up what is to be sent of a part. over: a reply is being heard."""
         match part.body:
             case Audio() as audio:
@@ -129,19 +135,21 @@ class SessionInput:
             case SpeechEnded(turn_follows=follows):
                 self._spoken &= not over  # it came to nothing: a cough
                 if not follows:
-                    self._turn_ended(now, within_s)
+                    self._turn_ended(now)
                 return Took(passes=True, ended=True)
             case TurnEnded():
-                self._turn_ended(now, within_s)
+                self._turn_ended(now)
                 return Took(passes=True)
             case Say(text=text):
                 self._outbound.put(SendText(f'Say this, word for word: "{text}"'))
                 return Took()
             case Ask():
-                self._outbound.put(SendText(self._nudge))
+                self._outbound.put(SendText(self._rules.nudge))
                 return Took()
             case str(text):
-                return self._text(part, text, now, within_s)
+                return self._text(part, text, now)
+            case Event() as event:
+                return self._see(event, now, over=over)
             case Data(value=value) if value is not None:
                 self._tell(msgspec.json.encode(value).decode())
                 return Took()
@@ -156,19 +164,19 @@ class SessionInput:
             self._loud |= "started" in self._level.hear(audio)
         return Took()
 
-    def _turn_ended(self, now: float, within_s: float) -> None:
+    def _turn_ended(self, now: float) -> None:
         if self._active:
-            self._end_activity(now, within_s)
+            self._end_activity(now)
         elif self._spoken:  # else the server was quicker, and has answered
-            self.ask(now, within_s)
+            self.ask(now)
 
-    def _end_activity(self, now: float, within_s: float) -> None:
+    def _end_activity(self, now: float) -> None:
         self._active = False
         self._outbound.flush()
         self._outbound.put(ActivityEnd())
-        self.ask(now, within_s)
+        self.ask(now)
 
-    def _text(self, part: Part, text: str, now: float, within_s: float) -> Took:
+    def _text(self, part: Part, text: str, now: float) -> Took:
         if part.role != "user":
             self._tell(text)
             return Took()
@@ -176,16 +184,33 @@ class SessionInput:
         said = part.at is not None and self._has_sound
         if said or is_interim(part) or not text.strip():
             return Took(passes=True)
-        if self._text_as == "content" and self._facts.content == "always":
+        if self._rules.text_as == "content" and self._takes_turns:
             self._outbound.put(SendContent((("user", text),), complete=True))
         else:
             self._outbound.put(SendText(text))
-        self.ask(now, within_s)
-        return Took(passes=True, typed=True)
+        self.ask(now)
+        return Took(passes=True, typed=True, cuts=True)
+
+    def _see(self, event: Event, now: float, *, over: bool) -> Took:
+        if event.triggers_turn == "after" and over:
+            self._later = [*self._later[1 - _LATER :], event.told]
+        elif event.triggers_turn:
+            self._outbound.put(SendText(event.told))
+            self.ask(now)
+        else:
+            self._tell(event.told)
+        return Took(passes=True, cuts=event.triggers_turn == "over")
+
+    def nobody_speaks(self, now: float) -> None:
+        """What waited for that is told."""
+        for told in self._later:
+            self._outbound.put(SendText(told))
+            self.ask(now)
+        self._later = []
 
     def _tell(self, text: str) -> None:
         """Something that the model should know, and need not answer."""
-        if self._facts.content == "always":
+        if self._takes_turns:
             self._outbound.put(SendContent((("user", text),)))
         else:
             self._outbound.put(SendText(text))

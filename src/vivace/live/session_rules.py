@@ -7,16 +7,16 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from vivace.live.session_input import TextAs
 from vivace.machines.connection import ConnectionRules
 from vivace.machines.floor import FloorRules
 from vivace.machines.interrupt import Interrupt
 from vivace.machines.outbound import Message
 from vivace.models.live_facts import LiveFacts
 
-__all__ = ["OnSilence", "Seed", "SessionRules"]
+__all__ = ["OnSilence", "Seed", "SessionRules", "TextAs"]
 
 OnSilence: TypeAlias = Literal["tell", "nudge", "reconnect"]
+TextAs: TypeAlias = Literal["realtime", "content"]
 Seed: TypeAlias = Callable[[list[tuple[str, str]]], Message | None]
 """Makes a message of what was said, each a role and a text; None if there is nothing to tell."""
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from vivace.part import Part, SpeechStarted
+from vivace.part import Event, Part, SpeechStarted
 
 __all__ = ["QualityTier", "Stamp", "StreamMetrics", "Streams", "quality_tier"]
 
@@ -86,6 +86,8 @@ def quality_tier(part: Part) -> QualityTier | None:
     """How sure whoever made the part was of it; None where nobody said."""
     if isinstance(part.body, SpeechStarted):
         confidence: object = part.body.probability
+    elif isinstance(part.body, Event):
+        confidence = part.body.confidence
     else:
         confidence = part.metadata.get("confidence")
     if isinstance(confidence, bool) or not isinstance(confidence, int | float):

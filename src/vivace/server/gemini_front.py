@@ -16,7 +16,7 @@ from vivace.errors import Closed
 from vivace.flow.channel import Channel
 from vivace.flow.processor import Processor
 from vivace.flow.scope import Scope
-from vivace.live.reply import is_interim
+from vivace.machines.transcripts import is_interim
 from vivace.models.live_facts import LiveFacts
 from vivace.part import (
     Audio,
