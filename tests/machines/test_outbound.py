@@ -68,6 +68,7 @@ def test_of_pictures_the_newest_goes_once_a_second() -> None:
     outbound.look(b"b")
     outbound.look(b"c")
     assert outbound.deadline() == 11.0
+    assert outbound.waits()
     assert sent(outbound, 10.9) == []
     assert sent(outbound, 11.0) == [SendImage(b"c")]
     assert outbound.images_skipped == 1

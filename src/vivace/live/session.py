@@ -112,6 +112,8 @@ class Session(Machine):
                 out = self._heard(dial, message, now) if self._link.is_now(dial) else []
             case Sent(transmit=transmit, message=sent):
                 self._link.sent(transmit, sent)
+                if not (self._outbound.waits() or self._finishing):
+                    return []  # of every message that there is, and nothing has changed
                 out = []
             case Opened():
                 out = self._link.feed(item, now)

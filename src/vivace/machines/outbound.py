@@ -189,6 +189,10 @@ class Outbound:
         """True if too much waits that may not be dropped."""
         return len(self._waiting) >= self._rules.waiting + self._keep // self._least
 
+    def waits(self) -> bool:
+        """True if something waits."""
+        return bool(self._waiting) or self._image is not None
+
     def empty(self) -> bool:
         """True if nothing waits, and nothing is on its way into the socket."""
         return not self._waiting and not self._in_flight
