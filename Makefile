@@ -24,7 +24,7 @@ SEEDS      ?= 200
 N          ?= 10000
 CASE_SEEDS ?= 500
 
-.PHONY: demo check format types types-for-users test seeds simulate prompt interop bench bench-quick peers changelog clean
+.PHONY: demo check format types types-for-users test coverage seeds simulate prompt interop bench bench-quick peers changelog clean
 
 demo: $(VENV)/.local
 	$(BIN)/vivace talk --out demo-out \
@@ -48,18 +48,23 @@ types-for-users:
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/python tools/types_by_name.py
 
-# Everything: the quick half, then real models, processes and sockets; coverage of both, by module;
-# the flow of parts under many seeds, without what is compiled.
+# Everything: the quick half, then real models, processes and sockets; the flow of parts under many
+# seeds, without what is compiled.
 test: $(VENV)/.dev
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync format types types-for-users
 	$(BIN)/vivace models pull
+	$(BIN)/pytest -q -m "not real" -n auto
+	$(BIN)/pytest -q -m real
+	VIVACE_PURE_PYTHON=1 $(BIN)/pytest -q tests/flow --vivace-seeds $(FLOW_SEEDS) -n auto
+
+# What the tests run of each module: twice as slow.
+coverage: $(VENV)/.dev
+	$(BIN)/vivace models pull
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -q -m "not real and not long" -n auto
+	$(BIN)/coverage run -m pytest -q -m "not real" -n auto
 	$(BIN)/coverage run -m pytest -q -m real
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/python tools/coverage_by_module.py
-	$(BIN)/pytest -q -m "long and not real" -n auto
-	VIVACE_PURE_PYTHON=1 $(BIN)/pytest -q tests/flow --vivace-seeds $(FLOW_SEEDS) -n auto
 
 # All tests on virtual time in many orders, for as long as that takes. SEEDS=20 is a quick look.
 seeds: $(VENV)/.dev

@@ -12,12 +12,12 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import engine, floor, metrics, pacing, prompt
+from bench import engine, floor, live, metrics, pacing, prompt
 from bench.harness import ROOT, Bench, Results
 from bench.machine import described
 from bench.page import page, show
 
-_AREAS = (engine, pacing, floor, prompt, metrics)
+_AREAS = (engine, pacing, floor, prompt, metrics, live)
 _ROUNDS = 5
 _WITHIN_S = 480.0  # a slow machine gets fewer rounds, so that nobody waits for ten minutes
 

@@ -21,7 +21,18 @@ BELOW = {
     "models": {"flow", "machines", "part", "audio", "errors"},
     "live": {"processors", "models", "flow", "machines", "part", "audio", "errors"},
     "metrics": {"flow", "machines", "part", "audio", "errors"},
-    "cli": {"live", "processors", "models", "flow", "machines", "part", "audio", "errors"},
+    "server": {"live", "processors", "models", "flow", "machines", "part", "audio", "errors"},
+    "cli": {
+        "server",
+        "live",
+        "processors",
+        "models",
+        "flow",
+        "machines",
+        "part",
+        "audio",
+        "errors",
+    },
 }
 CLOCKS = {
     ("time", "time"),

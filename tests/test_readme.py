@@ -68,3 +68,10 @@ def test_floor_is_drawn_from_the_table() -> None:
     drawn = runpy.run_path(str(ROOT / "tools" / "draw_floor.py"))["drawn"]
     page = (ROOT / "docs" / "floor.md").read_text()
     assert drawn(page) == page, "run: python tools/draw_floor.py"
+
+
+def test_connection_is_drawn_from_the_table() -> None:
+    """The drawing in docs/gemini_live.md is what the table says."""
+    drawn = runpy.run_path(str(ROOT / "tools" / "draw_connection.py"))["drawn"]
+    page = (ROOT / "docs" / "gemini_live.md").read_text()
+    assert drawn(page) == page, "run: python tools/draw_connection.py"

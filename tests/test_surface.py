@@ -35,8 +35,8 @@ def test_importing_loads_nothing_heavy() -> None:
         "import sys, vivace\n"
         "for name in vivace.__all__: getattr(vivace, name)\n"
         "heavy = {'numpy', 'onnxruntime', 'ctranslate2', 'xllamacpp', 'hibari', 'soundfile', "
-        "'soxr', 'matplotlib', 'rich', 'typer', 'openai', 'google.genai', 'opentelemetry', "
-        "'prometheus_client', 'cachetools', 'structlog', "
+        "'soxr', 'matplotlib', 'rich', 'typer', 'openai', 'google.genai', 'websockets', "
+        "'opentelemetry', 'prometheus_client', 'cachetools', 'structlog', "
         "'stamina', 'tenacity', 'mcp', 'genai_processors', 'cv2', 'av'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

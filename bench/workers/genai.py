@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from typing import Any
 
 from genai_processors import content_api, processor
-from genai_processors.core import window
+from genai_processors.core import live_model, window
 from genai_processors.core.rate_limit_audio import RateLimitAudio
 
 from bench.workers.jobs import jobs_of
+from bench.workers.live_jobs import live_jobs
 from bench.workers.pacing_jobs import RATE, Paced, pacing_jobs
 from bench.workers.prompting import prompt_jobs
 from bench.workers.serve import serve
@@ -76,6 +78,30 @@ def prompt() -> tuple[Callable[[int], None], Callable[[], Awaitable[object]]]:
     return add, first
 
 
+async def live_session(
+    options: dict[str, Any], microphone: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """A live model's sound; times are in the first bytes of each part."""
+
+    async def parts() -> AsyncIterator[content_api.ProcessorPart]:
+        async for pcm in microphone:
+            yield content_api.ProcessorPart(
+                pcm, mimetype="audio/pcm;rate=16000", substream_name="realtime"
+            )
+
+    url = options["base_url"]
+    if url not in LIVES:
+        LIVES[url] = live_model.LiveProcessor(
+            "key", "gemini-3.8-live", {"response_modalities": ["AUDIO"]}, http_options=options
+        )
+    async for part in LIVES[url](parts()):
+        if part.bytes and part.mimetype.startswith("audio/"):
+            yield part.bytes
+
+
+LIVES: dict[str, live_model.LiveProcessor] = {}
+
 if __name__ == "__main__":
     jobs = jobs_of(chain, content_api.ProcessorPart("hello"), lambda: ["x"])
-    serve({**jobs, **pacing_jobs(PACED), **prompt_jobs(prompt)}, "genai-processors")
+    others = {**pacing_jobs(PACED), **prompt_jobs(prompt), **live_jobs(live_session)}
+    serve({**jobs, **others}, "genai-processors")

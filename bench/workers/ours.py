@@ -9,13 +9,16 @@ from typing import Any
 
 import vivace
 from bench.workers.jobs import jobs_of, per_part, source
+from bench.workers.live_jobs import live_jobs
 from bench.workers.pacing_jobs import CHUNK_S, RATE, Paced, pacing_jobs
 from bench.workers.prompting import prompt_jobs
 from bench.workers.reuse import reuse
 from bench.workers.serve import Job, serve
 from vivace import (
+    Audio,
     AudioRateLimiter,
     Interrupted,
+    LiveProcessor,
     Part,
     Processor,
     RollingPrompt,
@@ -168,7 +171,33 @@ def prompt() -> tuple[Callable[[int], None], Callable[[], Awaitable[object]]]:
     return add, first
 
 
+async def live_session(
+    options: dict[str, Any], microphone: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """A live model's sound; times are in the first bytes of each part."""
+
+    async def parts() -> AsyncIterator[Part]:
+        async for pcm in microphone:
+            yield Part.audio(pcm)
+
+    async with _live(options).run(parts()) as made:
+        async for part in made:
+            if isinstance(part.body, Audio):
+                yield part.body.pcm
+
+
+_LIVES: dict[str, LiveProcessor] = {}
+
+
+def _live(options: dict[str, Any]) -> LiveProcessor:
+    """One for all sessions, as a program would have it."""
+    url = options["base_url"]
+    if url not in _LIVES:
+        _LIVES[url] = LiveProcessor("key", http_options=options)
+    return _LIVES[url]
+
+
 if __name__ == "__main__":
     jobs = {**jobs_of(chain, PART, lambda: ["x"]), **prompt_jobs(prompt), "hop": hop}
     paced: dict[str, Job] = {**pacing_jobs(PACED), "grown": grown, "hour": hour, "cut": cut}
-    serve({**jobs, **paced, "reuse": reuse}, "vivace")
+    serve({**jobs, **paced, **live_jobs(live_session), "reuse": reuse}, "vivace")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vivace.flow.stream import Stream
     from vivace.flow.switch import pass_through, switch
     from vivace.live.live_model import LiveModelProcessor
+    from vivace.live.live_processor import LiveProcessor
     from vivace.live.reply import AudioTriggerMode
     from vivace.live.rolling_prompt import RollingPrompt
     from vivace.machines.confirm import ConfirmRules, Inhibit, Transition
@@ -194,6 +195,7 @@ __all__ = [
     "to_genai_part",
     # conversations
     "LiveModelProcessor",
+    "LiveProcessor",
     "AudioTriggerMode",
     "Interrupt",
     "Overlap",
@@ -269,6 +271,7 @@ _HOMES = {
     "vivace.processors.genai": "from_genai_processor to_genai_processor",
     "vivace.processors.genai_parts": "from_genai_part to_genai_part",
     "vivace.live.live_model": "LiveModelProcessor",
+    "vivace.live.live_processor": "LiveProcessor",
     "vivace.live.reply": "AudioTriggerMode",
     "vivace.live.rolling_prompt": "RollingPrompt",
     "vivace.machines.floor": "FloorRules",

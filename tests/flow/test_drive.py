@@ -529,6 +529,34 @@ async def test_a_job_may_send_parts_on_by_itself() -> None:
     assert waited[3:] == [1.0, 1.0, 1.0]
 
 
+async def test_a_job_that_feeds_the_machine_can_wait_for_room() -> None:
+    """It goes on while there is room, in parts and in seconds, and then once half has left."""
+    limits: list[tuple[dict[str, Any], Part]] = [
+        ({"capacity": 4}, say("x")),
+        ({"media_s": 0.4}, sound(0.1)),
+    ]
+    for options, part in limits:
+        passed: list[float] = []
+
+        async def feeds(
+            job: Job, shell: Shell, part: Part = part, passed: list[float] = passed
+        ) -> None:
+            for _ in range(6):
+                shell.post(part)
+                await shell.room()
+                passed.append(now())
+
+        machine = Told(part=lambda it, now: [Work("a")] if it.text == "go" else [it])
+        start = now()
+        async with Driven(machine, feeds, **options).run(["go"]) as parts:
+            async for _ in parts:
+                await asyncio.sleep(1.0)
+        # Whether the consumer has taken one by the time that it is full is nobody's to say.
+        times = [round(at - start, 6) for at in passed]
+        assert times[:3] == [0.0, 0.0, 0.0]
+        assert times in ([0.0, 0.0, 0.0, 1.0, 1.0, 3.0], [0.0, 0.0, 0.0, 2.0, 2.0, 4.0])
+
+
 @pytest.mark.virtual(seeds=20)
 async def test_an_interruption_frees_a_job_that_waits_for_room() -> None:
     """A job blocked in `emit` goes on when its reply becomes void; nothing of it comes out."""

@@ -224,7 +224,6 @@ async def test_a_model_that_dies_ends_its_turn_and_not_the_conversation() -> Non
 
 @pytest.mark.virtual
 @pytest.mark.virtual(seeds=1)  # what they cost; the others try the orders
-@pytest.mark.long
 async def test_fifty_conversations_share_one_agent() -> None:
     """State belongs to the run: fifty at once behave as one alone does."""
     caller = Caller([(0.5, 1.5, "hello there"), (3.0, 4.4, "stop that now")], 6.0)

@@ -16,7 +16,6 @@ def seed(request: pytest.FixtureRequest) -> int:
     return request.node.stash.get(SEED, None) or 0
 
 
-@pytest.mark.long
 @pytest.mark.virtual(seeds=3)
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_holds(case: Case, seed: int) -> None:

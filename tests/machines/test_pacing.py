@@ -180,7 +180,6 @@ def test_parts_join_without_a_gap() -> None:
     assert bench.counts.buffer_underruns == 0
 
 
-@pytest.mark.long
 def test_an_hour_does_not_drift() -> None:
     """The 180,000th chunk leaves and plays exactly at 3599.98 s."""
     bench = Bench(PacingRules(queue_s=1e9))
@@ -967,7 +966,6 @@ def test_ten_minutes_at_once() -> None:
     assert bench.times == [round(n * 0.02, 6) for n in range(30_000)]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("rates", "expected"),
     [([44_100], 3600.0), ([22_050, 44_100, 11_025], 3600.0)],

@@ -156,7 +156,6 @@ async def test_timeout_that_is_not_needed_costs_no_time() -> None:
     assert now() == 0.4
 
 
-@pytest.mark.long
 async def test_an_hour_of_twenty_millisecond_steps_ends_exactly() -> None:
     """180,000 steps of 20 ms are 3,600 s, to the last bit."""
     for _ in range(180_000):

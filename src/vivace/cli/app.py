@@ -84,11 +84,45 @@ def talk(
             help="smollm2, gguf:PATH, openai:BASE_URL#MODEL, gemini:MODEL or script:FILE.",
         ),
     ] = "smollm2",
+    live: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="Talk to a live model on a server instead: gemini:MODEL.",
+        ),
+    ] = "",
 ) -> None:
     """Play recorded speech to the local agent, as a microphone would, and let it answer."""
     from vivace.cli.talk import talk
 
-    talk(files, out, model)
+    talk(files, out, model, live)
+
+
+@app.command()
+def serve(
+    protocol: Annotated[
+        str, typer.Option(metavar="NAME", help="What clients speak: gemini-live.")
+    ] = "gemini-live",
+    model: Annotated[
+        str, typer.Option(metavar="SPEC", help="The agent's model, as in `talk`.")
+    ] = "smollm2",
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8443,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="PEM, with the key; one is made if it is left out."),
+    ] = None,
+    api_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY", help="A key that clients must come with; any if there is none."
+        ),
+    ] = None,
+) -> None:
+    """Serve the local agent to clients of another protocol, over TLS."""
+    from vivace.cli.serve import serve
+
+    serve(protocol, model, host, port, certificate, api_key or [])
 
 
 @app.command()

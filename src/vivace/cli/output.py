@@ -19,12 +19,16 @@ __all__ = ["Facts", "write"]
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What the recording does not know: the model, the loop's lag, the pacer, the caller."""
+    """What the recording does not know: the model, the loop's lag, the pacer, the caller.
+
+    live: the model is one on a server, which does all but telling when the user makes a sound.
+    """
 
     model: str
     lag: LagReport
     pacer: AudioRateLimiter
     spoken: tuple[Spoken, ...] = ()
+    live: bool = False
 
 
 def write(folder: Path, recording: Recording, facts: Facts, check: Checkpoint) -> None:

@@ -60,7 +60,7 @@ class Turn(msgspec.Struct):
 
     prompt: what the model was given. pieces: its text as it came. words: with the time at which
     each was heard. queued: when how many seconds of sound had been made. ended_at: when the user
-    had finished. latency_ms: from there to each step.
+    had finished. latency_ms: from there to each step. cut_to: what was heard of it, if it was cut.
     """
 
     number: int
@@ -78,6 +78,7 @@ class Turn(msgspec.Struct):
     cut_s: float = 0.0
     complete: str = ""
     over_at: float | None = None
+    cut_to: str | None = None
 
     @property
     def text(self) -> str:
@@ -87,7 +88,12 @@ class Turn(msgspec.Struct):
     @property
     def heard_text(self) -> str:
         """What of it was heard."""
-        return "".join(word for _, word in self.words).strip()
+        if self.words:
+            return "".join(word for _, word in self.words).strip()
+        # Its sound carries no words, as that of models on a server.
+        if self.cut_to is not None:
+            return self.cut_to
+        return self.text if self.over_at is not None and self.heard else ""
 
     @property
     def unheard_text(self) -> str:
@@ -234,8 +240,9 @@ class Recording:
                 self.turns[number].held.append(Span(at))
             case Resumed(turn=number) if number in self.turns:
                 _close(self.turns[number].held, at)
-            case Interrupted(turn=number) if number in self.turns:
+            case Interrupted(turn=number, heard=heard) if number in self.turns:
                 self.turns[number].interrupted_at = at
+                self.turns[number].cut_to = heard
                 _close(self.turns[number].held, at)
             case Playing(turn=number) if number in self.turns:
                 self.turns[number].audible_at = at

@@ -39,7 +39,7 @@ def report(recording: Recording, facts: Facts) -> dict[str, Any]:
                 "buffer_underruns": facts.pacer.buffer_underruns,
             },
         },
-        "models": _models(facts.model),
+        "models": _models(facts.model, live=facts.live),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "turns": [_turn(recording, turn) for turn in turns],
         "user": {
@@ -79,8 +79,10 @@ def _turn(recording: Recording, turn: Turn) -> dict[str, Any]:
     }
 
 
-def _models(spec: str) -> list[dict[str, Any]]:
+def _models(spec: str, *, live: bool) -> list[dict[str, Any]]:
     """What was loaded: the store's rows by their hashes, the others by what they are called."""
+    if live:
+        return [_row(store.find("silero")), {"name": spec, "role": "live model"}]
     names = [*_EARS, *([spec] if spec == "smollm2" else [])]
     rows = [_row(store.find(name)) for name in names]
     if spec != "smollm2":

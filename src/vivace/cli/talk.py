@@ -31,16 +31,20 @@ _CHUNK_S = 0.02
 _LONGEST_GOODBYE_S = 30.0  # whoever goes on, or is stuck, for so long after the last sound is left
 
 
-def talk(files: Sequence[str], out: Path, spec: str) -> None:
-    """Hold the conversation, show it, and write what came of it to `out`."""
+def talk(files: Sequence[str], out: Path, spec: str, live: str = "") -> None:
+    """Hold the conversation, show it, and write what came of it to `out`.
+
+    live: the model on a server that is talked to, in place of the local agent with model `spec`.
+    """
     lines = read_lines(files)
     check_folder(out)
     pacer = AudioRateLimiter()
-    agent = _load(spec, pacer)
+    agent = _load_live(live, pacer) if live else _load(spec, pacer)
+    spec = live or spec
     caller, recording = Caller(lines), Recording()
     lag = asyncio.run(hold(agent, caller, recording, view(stdout(), recording, spec)))
     with interruptible() as check, _status("drawing the timeline …"):
-        facts = output.Facts(spec, lag, pacer, tuple(caller.spoken))
+        facts = output.Facts(spec, lag, pacer, tuple(caller.spoken), bool(live))
         output.write(out, recording, facts, check)
     stdout().print(f"written to {out}: conversation.wav, timeline.png, report.json", soft_wrap=True)
 
@@ -113,6 +117,20 @@ def _load(spec: str, pacer: AudioRateLimiter) -> Processor:
         model = model or turn_model(spec)
         check()
         return build(model, pacer, check)
+
+
+def _load_live(spec: str, pacer: AudioRateLimiter) -> Processor:
+    """Ears that tell when the user makes a sound, and a model that does all else."""
+    from vivace.live.live_spec import live_model
+
+    with _status("loading the model …"), interruptible():
+        model = live_model(spec)
+    weights.ensure(["silero"])
+    with _status("loading the models …"), interruptible():
+        from vivace.models.silero import Silero
+        from vivace.processors.detect_speech import DetectSpeech
+
+        return DetectSpeech(Silero.load()) + model + pacer
 
 
 def _status(text: str) -> AbstractContextManager[object]:

@@ -57,6 +57,10 @@ class Shell(Protocol):
         """Feed the machine."""
         ...
 
+    async def room(self) -> None:
+        """Return once there is room for what the machine makes of what it is fed."""
+        ...
+
     async def cleanup(self, within_s: float, kind: type[Job] = Job) -> None:
         """Wait for the jobs of this kind that were cancelled, at most `within_s` seconds."""
         ...
@@ -334,6 +338,11 @@ class _Shell:
         leaving = {task for task, (job, _) in self._leaving.items() if isinstance(job, kind)}
         if leaving:
             await asyncio.wait(leaving, timeout=within_s)
+
+    async def room(self) -> None:
+        """Return once there is room for what the machine makes of what it is fed."""
+        if not (self.outbox.has_room() and self.outbox.has_room_for_media()):
+            await self.outbox.wait_until_low()
 
     async def emit(self, part: Part) -> None:
         """Send a part on, waiting for room; a part of a void reply is dropped."""

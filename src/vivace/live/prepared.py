@@ -1,0 +1,63 @@
+"""What the user sends, in the form that a live model takes: 16 kHz sound and JPEG pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from functools import partial
+from typing import cast
+
+from vivace.audio import AudioFormat, to_pcm16
+from vivace.errors import ModelMissing, PartError
+from vivace.flow.worker import in_thread
+from vivace.part import Audio, Image, Part
+from vivace.processors.resample import resampled
+
+__all__ = ["prepared"]
+
+_RATE_HZ = 16_000
+
+
+async def prepared(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+    """`stream`, with its sound as 16-bit mono at 16 kHz, and its pictures as JPEG.
+
+    Raises PartError for a picture that cannot be read, ModelMissing without Pillow for one that is
+    no JPEG.
+    """
+    async with aclosing(_whole(stream)) as whole:
+        parts = cast("AsyncGenerator[Part, None]", resampled(whole, _RATE_HZ))
+        async with aclosing(parts):
+            async for part in parts:
+                if isinstance(part.body, Image) and part.body.mimetype != "image/jpeg":
+                    convert = partial(_as_jpeg, part.body)
+                    part = part.derive(body=Image(await in_thread(convert, "a picture as JPEG")))
+                yield part
+
+
+async def _whole(stream: AsyncIterator[Part]) -> AsyncGenerator[Part, None]:
+    """`stream` with 16-bit samples."""
+    async for part in stream:
+        audio = part.body
+        if isinstance(audio, Audio) and (audio.format.width, audio.format.encoding) != (2, "int"):
+            fmt = AudioFormat(audio.format.rate, audio.format.channels)
+            part = part.derive(body=Audio(to_pcm16(audio.pcm, audio.format), fmt, audio.words))
+        yield part
+
+
+def _as_jpeg(picture: Image) -> bytes:
+    try:
+        import PIL.Image
+    except ImportError as error:
+        raise ModelMissing(
+            f"{picture.mimetype} has to become a JPEG, which needs Pillow: pip install pillow"
+        ) from error
+    try:
+        opened = PIL.Image.open(io.BytesIO(picture.data)).convert("RGB")
+    except PIL.UnidentifiedImageError as error:
+        raise PartError(
+            f"{len(picture.data)} bytes of {picture.mimetype} are no picture; give a whole file"
+        ) from error
+    made = io.BytesIO()
+    opened.save(made, "JPEG")
+    return made.getvalue()

@@ -1,0 +1,164 @@
+"""The replies of a live model's server, as the listener has them: numbered, held, cut, complete.
+
+This file owns what the user's sounds and the server's interruptions mean for what is being heard.
+The server decides who speaks; a sound over the agent silences it at once all the same, and if the
+server has nothing to say about it, the policy decides as it does for a local model.
+"""
+
+from __future__ import annotations
+
+import math
+
+from vivace.machines.floor import FloorRules, State
+from vivace.machines.interrupt import Interrupt, OverlapWatch
+from vivace.machines.machine import Announce, Output
+from vivace.machines.playout import Ledger
+from vivace.machines.server_turns import ServerTurns
+from vivace.part import Held, Interrupted, Part, Resumed, TurnComplete, TurnReason
+
+__all__ = ["ServerReplies"]
+
+
+class ServerReplies:
+    """ledger: what was heard. policy: what a sound over a reply must be like to cut it.
+
+    sounding: the reply that is being heard, or 0. speaking: the user is, says a detector.
+    """
+
+    def __init__(self, ledger: Ledger, policy: Interrupt, rules: FloorRules) -> None:
+        self.turns: ServerTurns = ServerTurns()
+        self.sounding: int = 0
+        self.speaking: bool = False
+        self.held: bool = False
+        self._ledger = ledger
+        self._rules = rules
+        self._overlap = OverlapWatch(policy)
+        self._unplayed: list[int] = []  # begun, and neither heard to the end nor void
+        self._resume_at = math.inf
+        self._held_until = math.inf
+
+    # -- what the server does -----------------------------------------------------------------
+
+    def begin(self, now: float) -> bool:
+        """Something of a reply comes. True if it is the first of a new one."""
+        if not self.turns.begins(now):
+            return False
+        self._unplayed.append(self.turns.turn)
+        return True
+
+    def complete(self, reason: TurnReason = "done") -> list[Output]:
+        """The reply that the server was giving has ended."""
+        turn = self.turns.complete()
+        return [_complete(turn, reason)] if turn else []
+
+    def void(self, now: float, up_to: float = math.inf) -> tuple[int, str, list[Output]]:
+        """Nothing more of these replies is heard: the last of them, what was heard, what to do.
+
+        0 if there is nothing of them that could be heard.
+        """
+        if self.turns.turn <= up_to:
+            self.turns.void(now)
+        void = [turn for turn in self._unplayed if turn <= up_to]
+        if not void:
+            return 0, "", []
+        self._unplayed = self._unplayed[len(void) :]
+        turn = void[-1]
+        heard = self._ledger.heard(turn).text
+        self.sounding = 0
+        self._let_go()
+        over = [_complete(number, "interrupted") for number in void]
+        return turn, heard, [Announce(Interrupted(turn, heard)), *over]
+
+    # -- what is heard ------------------------------------------------------------------------
+
+    def playing(self, turn: int) -> None:
+        """The first of a reply is heard."""
+        if turn in self._unplayed:
+            self.sounding = turn
+
+    def played(self, turn: int) -> str | None:
+        """A reply was heard to its end: what it said. None if it was void."""
+        if turn not in self._unplayed:
+            return None
+        self._unplayed.remove(turn)
+        if self.sounding == turn:
+            self.sounding = 0
+            self._let_go()
+        return self._ledger.heard(turn).text
+
+    def unfinished(self) -> list[str]:
+        """What was heard so far of replies that are not over."""
+        return [self._ledger.heard(turn).text for turn in self._unplayed]
+
+    # -- what the user does over it -----------------------------------------------------------
+
+    def speech_started(self, probability: float, now: float) -> tuple[list[Output], bool]:
+        """The user makes a sound: what to do, and whether it cuts the reply."""
+        self.speaking = True
+        self._resume_at = math.inf
+        if not self.sounding or self._overlap.policy.protects:
+            return [], False
+        out: list[Output] = []
+        if not self.held:
+            self.held = True
+            self._held_until = now + self._rules.hold_s
+            out.append(Announce(Held(self.sounding)))
+        return out, self._overlap.began(now, probability)
+
+    def speech_ended(self, now: float) -> bool:
+        """The sound has ended. True if it cuts the reply."""
+        self.speaking = False
+        if not self.held:
+            return False
+        self._resume_at = min(now + self._rules.quiet_s, self._held_until)
+        return self._overlap.ended(now)
+
+    def understood(self, text: str, now: float) -> bool:
+        """What the user has said over a reply, so far. True if it cuts it.
+
+        Transcripts come late: while the server gives the reply, and nobody has heard a sound over
+        it, this is what it answers. Once it was given, the server says nothing of interruptions.
+        """
+        over_it = self.held or not self.turns.open
+        if not (over_it and self.sounding) or self._overlap.policy.protects:
+            return False
+        return self._overlap.understood(text, now)
+
+    def tick(self, now: float) -> tuple[list[Output], bool]:
+        """Time has passed: what to do, and whether the reply is cut."""
+        if self.held and self._overlap.tick(now):
+            return [], True
+        if self.held and self.speaking and now >= self._held_until:
+            return [], True
+        if now >= self._resume_at:
+            resumed = Announce(Resumed(self.sounding))
+            self._let_go()
+            return [resumed], False
+        return [], False
+
+    def deadline(self) -> float:
+        """When `tick` is wanted next."""
+        if not self.held:
+            return math.inf
+        looks_at = self._overlap.deadline()
+        until = self._held_until if self.speaking else self._resume_at
+        return min(until, math.inf if looks_at is None else looks_at)
+
+    def state(self, owed: bool) -> State:
+        """Who has the floor. owed: the user waits for an answer."""
+        if self.held:
+            return State.OVERLAP if self.speaking else State.VERDICT
+        if self.sounding:
+            return State.AGENT
+        if self.speaking:
+            return State.USER
+        return State.THINKING if owed or self._unplayed else State.IDLE
+
+    def _let_go(self) -> None:
+        self.held = False
+        self._overlap.clear()
+        self._resume_at = self._held_until = math.inf
+
+
+def _complete(turn: int, reason: TurnReason) -> Part:
+    return Part(TurnComplete(turn, reason), role="model", turn=turn)

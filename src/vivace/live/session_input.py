@@ -1,0 +1,216 @@
+"""The user's side of a session with a live model's server: what is sent of it, and what is owed.
+
+This file owns when the user waits for an answer. Whether sound was a turn is the server's to say,
+or a detector's; where there is neither, sound that is loud enough may have been one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from vivace.live.session_rules import SessionRules
+from vivace.machines.loud_speech import LoudSpeech
+from vivace.machines.outbound import (
+    ActivityEnd,
+    ActivityStart,
+    AudioEnd,
+    Message,
+    Outbound,
+    SendAudio,
+    SendContent,
+    SendResults,
+    SendText,
+)
+from vivace.machines.transcripts import is_interim
+from vivace.part import (
+    Ask,
+    Audio,
+    Data,
+    Event,
+    Image,
+    Part,
+    Say,
+    SpeechEnded,
+    SpeechStarted,
+    TurnEnded,
+)
+
+__all__ = ["SessionInput", "Took"]
+
+_LATER = 16  # events that wait until nobody speaks: then the oldest is let go
+
+
+class Took(msgspec.Struct, frozen=True):
+    """What a part was. passes: others downstream want it, too. started: a sound began, so likely
+    speech. ended: it has ended. typed: it was text of a turn of its own. cuts: a reply."""
+
+    passes: bool = False
+    started: float | None = None
+    ended: bool = False
+    typed: bool = False
+    cuts: bool = False
+
+
+class SessionInput:
+    """heard_at: media time up to which the user's sound has come. owed: an answer is."""
+
+    def __init__(self, outbound: Outbound, rules: SessionRules) -> None:
+        self._outbound = outbound
+        self._rules = rules
+        self._automatic = rules.automatic
+        self._takes_turns = rules.facts.content == "always"
+        self._later: list[str] = []
+        self._level = LoudSpeech()
+        self._is_told = False  # a detector tells when the user speaks
+        self._spoken = True  # a detector has told of speech since the last answer; or none tells
+        self._active = False  # an activity was begun, and has not ended
+        self._has_sound = False
+        self._loud = False  # sound that may be speech was not answered
+        self.heard_at: float = 0.0
+        self.unanswered_sound: bool = False
+        self.owed_due: float = math.inf
+
+    # -- what is owed -------------------------------------------------------------------------
+
+    @property
+    def owed(self) -> bool:
+        """True while the user waits for an answer."""
+        return self.owed_due < math.inf
+
+    @property
+    def speaking(self) -> bool:
+        """True while the user is speaking, as far as the level of the sound tells."""
+        return not self._is_told and self._level.speaking
+
+    def ask(self, now: float) -> None:
+        """From now on an answer is owed."""
+        self.owed_due = now + self._rules.answer_within_s
+
+    def answered(self) -> None:
+        """It comes, or is given up."""
+        self.owed_due = math.inf
+        self._loud = self.unanswered_sound = False
+        self._spoken = not self._is_told
+
+    def went(self, message: Message, now: float) -> None:
+        """A message has gone out: what it asks for is owed from then on."""
+        match message:
+            case SendText() | ActivityEnd() | SendResults() | SendContent(complete=True):
+                self.ask(now)
+            case AudioEnd() if self._loud:
+                self.ask(now)
+            case SendAudio():
+                self.unanswered_sound = True
+            case _:
+                pass
+
+    def finish(self, now: float) -> None:
+        """The input has ended."""
+        self._outbound.flush()
+        if self._active:
+            self._end_activity(now)
+        elif self._has_sound and self._automatic:
+            self._outbound.put(AudioEnd())
+            if self._loud:
+                self.ask(now)
+
+    # -- what comes ---------------------------------------------------------------------------
+
+    def take(self, part: Part, now: float, *, over: bool = False) -> Took:
+        """Line up what is to be sent of a part. over: a reply is being heard."""
+        match part.body:
+            case Audio() as audio:
+                return self._hear(audio, part.at)
+            case Image(data=data):
+                self._outbound.look(data)
+                return Took()
+            case SpeechStarted(probability=probability):
+                self._is_told = self._spoken = True
+                if not self._automatic and not self._active:
+                    self._active = True
+                    self._outbound.put(ActivityStart())
+                return Took(passes=True, started=probability)
+            case SpeechEnded(turn_follows=follows):
+                self._spoken &= not over  # it came to nothing: a cough
+                if not follows:
+                    self._turn_ended(now)
+                return Took(passes=True, ended=True)
+            case TurnEnded():
+                self._turn_ended(now)
+                return Took(passes=True)
+            case Say(text=text):
+                self._outbound.put(SendText(f'Say this, word for word: "{text}"'))
+                return Took()
+            case Ask():
+                self._outbound.put(SendText(self._rules.nudge))
+                return Took()
+            case str(text):
+                return self._text(part, text, now)
+            case Event() as event:
+                return self._see(event, now, over=over)
+            case Data(value=value) if value is not None:
+                self._tell(msgspec.json.encode(value).decode())
+                return Took()
+            case _:
+                return Took(passes=True)
+
+    def _hear(self, audio: Audio, at: float | None) -> Took:
+        self._outbound.hear(audio.pcm)
+        self._has_sound = True
+        self.heard_at = (self.heard_at if at is None else at) + audio.seconds
+        if not self._is_told:
+            self._loud |= "started" in self._level.hear(audio)
+        return Took()
+
+    def _turn_ended(self, now: float) -> None:
+        if self._active:
+            self._end_activity(now)
+        elif self._spoken:  # else the server was quicker, and has answered
+            self.ask(now)
+
+    def _end_activity(self, now: float) -> None:
+        self._active = False
+        self._outbound.flush()
+        self._outbound.put(ActivityEnd())
+        self.ask(now)
+
+    def _text(self, part: Part, text: str, now: float) -> Took:
+        if part.role != "user":
+            self._tell(text)
+            return Took()
+        # A transcript of what the server has heard itself says nothing new.
+        said = part.at is not None and self._has_sound
+        if said or is_interim(part) or not text.strip():
+            return Took(passes=True)
+        if self._rules.text_as == "content" and self._takes_turns:
+            self._outbound.put(SendContent((("user", text),), complete=True))
+        else:
+            self._outbound.put(SendText(text))
+        self.ask(now)
+        return Took(passes=True, typed=True, cuts=True)
+
+    def _see(self, event: Event, now: float, *, over: bool) -> Took:
+        if event.triggers_turn == "after" and over:
+            self._later = [*self._later[1 - _LATER :], event.told]
+        elif event.triggers_turn:
+            self._outbound.put(SendText(event.told))
+            self.ask(now)
+        else:
+            self._tell(event.told)
+        return Took(passes=True, cuts=event.triggers_turn == "over")
+
+    def nobody_speaks(self, now: float) -> None:
+        """What waited for that is told."""
+        for told in self._later:
+            self._outbound.put(SendText(told))
+            self.ask(now)
+        self._later = []
+
+    def _tell(self, text: str) -> None:
+        """Something that the model should know, and need not answer."""
+        if self._takes_turns:
+            self._outbound.put(SendContent((("user", text),)))
+        else:
+            self._outbound.put(SendText(text))

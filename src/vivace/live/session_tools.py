@@ -1,0 +1,109 @@
+"""Tools of a live model's server: answered by the id that came, over the connection it came by.
+
+When a result enters the conversation is the server's to decide; so all are told as they come.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from vivace.live.news import News
+from vivace.machines.machine import Item, Output
+from vivace.machines.outbound import Message, Outbound, Result, SendResults, SendText
+from vivace.machines.tools import Enter, Scheduling, ToolCalls, ToolOutput, ToolRules
+from vivace.part import Call, Part, Response
+
+__all__ = ["SessionTools"]
+
+_REMEMBERED = 4096  # calls: far more than are ever out
+_SCHEDULING = {
+    Scheduling.WHEN_IDLE: "WHEN_IDLE",
+    Scheduling.SILENT: "SILENT",
+    Scheduling.INTERRUPT: "INTERRUPT",
+}
+
+
+class SessionTools:
+    """rules: by the tools' names, as in `ToolCalls`. schedules: the model takes a scheduling."""
+
+    def __init__(
+        self, outbound: Outbound, rules: Mapping[str, ToolRules | None], *, schedules: bool
+    ) -> None:
+        silent = {
+            name: it and msgspec.structs.replace(it, scheduling=Scheduling.SILENT)
+            for name, it in rules.items()
+        }
+        self.calls: ToolCalls = ToolCalls(silent)
+        self._outbound = outbound
+        self._scheduling = {
+            name: _SCHEDULING.get(it.scheduling, "") if it and schedules else ""
+            for name, it in rules.items()
+        }
+        self._given: OrderedDict[str, str] = OrderedDict()  # the server's ids, by ours
+        self._open: set[str] = set()  # ours, of calls without an answer
+        self._gone: set[str] = set()  # of those, whose connection is gone
+        self._unwanted: set[str] = set()  # of those, that the server has cancelled
+
+    def part(self, part: Part, now: float) -> list[ToolOutput] | None:
+        """The program's answer to a call; None if the part is none."""
+        return self.calls.answered(part, now) if isinstance(part.body, Response) else None
+
+    def feed(self, item: Item, now: float) -> list[ToolOutput]:
+        """A tool has ended."""
+        return self.calls.feed(item, now)
+
+    def cancel(self, given_ids: Iterable[str], now: float) -> list[ToolOutput]:
+        """The server does without these calls: it gets no answer to them."""
+        unwanted = set(given_ids)
+        self._unwanted |= {id for id in self._open if self._given.get(id) in unwanted}
+        return self.calls.cancel(unwanted, now)
+
+    def lost(self) -> None:
+        """The connection is gone, and the server knows nothing of the calls that came over it."""
+        self._gone |= self._open
+
+    @property
+    def waiting(self) -> bool:
+        """True while the program owes an answer."""
+        return bool(self._open)
+
+    def entered(self, entered: Enter, news: News, now: float) -> list[Output]:
+        """A call, or a response, is part of the conversation: the server is told what it needs."""
+        match entered.part.body:
+            case Call(id=id):
+                self._given[id] = entered.given_id
+                self._open.add(id)
+                if len(self._given) > _REMEMBERED:
+                    self._open.discard(self._given.popitem(last=False)[0])
+                return []
+            case Response() as response:
+                self._answer(response)
+                if response.error:
+                    facts = {"tool": response.name, "id": response.id}
+                    return [news.failed("tool", response.error, now, **facts)]
+        return []
+
+    def _answer(self, response: Response) -> None:
+        id = response.id
+        given = self._given.pop(id, None)
+        gone, unwanted = id in self._gone, id in self._unwanted
+        for ids in (self._open, self._gone, self._unwanted):
+            ids.discard(id)
+        if given is None or unwanted:
+            return
+        result = Result(response, given or id, self._scheduling.get(response.name, ""))
+        told = SendResults((result,))
+        self._outbound.put(self.as_text(told) if gone else told)
+
+    def as_text(self, results: SendResults) -> Message:
+        """What is said where the calls are gone."""
+        return SendText(" ".join(_said(it.response) for it in results.results))
+
+
+def _said(response: Response) -> str:
+    if response.error:
+        return f"({response.name} failed: {response.error})"
+    return f"({response.name} answered: {msgspec.json.encode(response.result).decode()})"

@@ -1,0 +1,1 @@
+"""Servers: other protocols in front of agents."""

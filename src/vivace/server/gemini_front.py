@@ -1,0 +1,268 @@
+"""Any agent as a Gemini Live server: what its clients say becomes parts, and its parts frames.
+
+This file owns the sessions. One outlives its connections: for a while after one is gone, a client
+that comes with its handle goes on where it was, and the agent has noticed nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+
+from vivace.audio import AudioFormat
+from vivace.errors import Closed
+from vivace.flow.channel import Channel
+from vivace.flow.processor import Processor
+from vivace.flow.scope import Scope
+from vivace.machines.transcripts import is_interim
+from vivace.models.live_facts import LiveFacts
+from vivace.part import (
+    Audio,
+    Call,
+    Image,
+    Interrupted,
+    Part,
+    SpeechEnded,
+    SpeechStarted,
+    TurnComplete,
+    TurnEnded,
+)
+from vivace.processors.resample import resampled
+from vivace.server.gemini_frames import (
+    Frame,
+    call,
+    content,
+    heard,
+    resumption,
+    said,
+    set_up_complete,
+)
+from vivace.server.gemini_socket import Gone, Socket, Visitor
+from vivace.server.gemini_wire import (
+    ActivityEnded,
+    ActivityStarted,
+    AudioHeard,
+    AudioStreamEnded,
+    ClientMessage,
+    Content,
+    ImageSeen,
+    Order,
+    Refused,
+    Setup,
+    TextHeard,
+    ToolAnswers,
+)
+
+__all__ = ["GeminiFront"]
+
+_RATE_HZ = 24_000  # what clients of the service expect
+_FRAMES = 1024  # that wait for a client: then the agent waits
+_PARTS = 256  # of the user's that wait for the agent
+_KEPT_S = 120.0  # how long a session without a connection is kept
+_SILENCE_S = 1.5  # of it, so that a detector hears that the user has finished
+_FACTS = LiveFacts(content="always", tools="non_blocking", thinking_level=True)
+
+
+class GeminiFront:
+    """agent: holds each conversation. keys: that clients may come with; any if there are none."""
+
+    def __init__(self, agent: Processor, keys: Iterable[str] = ()) -> None:
+        self._agent = agent
+        self._keys = set(keys)
+        self._sessions: dict[str, _Session] = {}  # by their handles
+        self._scope = Scope(lambda error: None)
+
+    async def handle(self, socket: Socket) -> None:
+        """Answer one connection, to its end. For `listen`."""
+        visitor = Visitor(socket)
+        session: _Session | None = None
+        try:
+            setup = await visitor.set_up()
+            session = self._admit(visitor, setup)
+            await visitor.send(set_up_complete(session.handle))
+            await session.serve(visitor)
+        except Refused as refused:
+            await visitor.close(refused.code, refused.reason)
+        except Gone:
+            pass
+        finally:
+            if session is not None:
+                self._leave(session)
+
+    async def aclose(self) -> None:
+        """End all sessions."""
+        await self._scope.stop()
+
+    def _admit(self, visitor: Visitor, setup: Setup) -> _Session:
+        if self._keys and visitor.key not in self._keys:
+            raise Refused(1007, "API key not valid. Please pass a valid API key.")
+        visitor.order = Order(setup, _FACTS, resumed=bool(setup.handle))
+        if not setup.handle:
+            session = _Session(setup)
+            self._sessions[session.handle] = session
+            session.task = self._scope.start(session.hold(self._agent), "a served session")
+        elif setup.handle not in self._sessions:
+            raise Refused(1008, "BidiGenerateContent session not found")
+        else:
+            session = self._sessions[setup.handle]
+            if session.visited:
+                raise Refused(1011, "the session is in use by another connection")
+        session.visited = True
+        return session
+
+    def _leave(self, session: _Session) -> None:
+        """The client has left: it may come back, if it asked for a handle."""
+        session.visited = False
+        if not session.resumable or session.over:
+            self._end(session)
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_later(_KEPT_S, lambda: None if session.visited else self._end(session))
+
+    def _end(self, session: _Session) -> None:
+        self._sessions.pop(session.handle, None)
+        session.inbox.close()
+        if session.task is not None:
+            session.task.cancel()
+
+
+class _Session:
+    def __init__(self, setup: Setup) -> None:
+        self.handle = secrets.token_hex(8)
+        self.resumable = setup.resumption
+        self.visited = False
+        self.over = False
+        self.task: asyncio.Task[object] | None = None
+        self.inbox = Channel[Part](_PARTS)
+        self._frames = Channel[Frame](_FRAMES)
+        self._setup = setup
+        self._reader = _Reader()
+        self._open = False  # a reply has begun, and has not ended
+        modalities = setup.config.get("generationConfig", {}).get("responseModalities", ["AUDIO"])
+        self._as_text = "TEXT" in modalities
+        self._transcribes = "outputAudioTranscription" in setup.config
+        self._user_transcribed = "inputAudioTranscription" in setup.config
+
+    # -- the agent ----------------------------------------------------------------------------
+
+    async def hold(self, agent: Processor) -> None:
+        """Hold the conversation, to the end of its input."""
+        try:
+            async with agent.run(self._input()) as parts:
+                async for part in resampled(parts, _RATE_HZ):
+                    for frame in self._written(part):
+                        await self._frames.send(frame)
+        finally:
+            self.over = True
+            self._frames.close()
+
+    async def _input(self) -> AsyncIterator[Part]:
+        if self._setup.system:
+            yield Part(self._setup.system, role="system")
+        async for part in self.inbox:
+            yield part
+
+    def _written(self, part: Part) -> list[Frame]:
+        match part.body:
+            case Audio(pcm=pcm, words=words) if part.role == "model":
+                self._open = True
+                sound = [] if self._as_text or not pcm else [said(pcm, rate=_RATE_HZ)]
+                return [*sound, *self._words(words)]
+            case str(text) if part.role == "model" and not part.substream:
+                self._open = True
+                return self._words(text)
+            case str(text) if part.role == "user" and self._user_transcribed:
+                return [] if is_interim(part) else [heard(user=text, finished=True)]
+            case Call(id=id, name=name, args=args):
+                return [call(name, args, id)]
+            case Interrupted() if self._open:
+                return [content(interrupted=True)]
+            case TurnComplete(reason=reason):
+                self._open = False
+                made = [] if reason == "interrupted" else [content(generationComplete=True)]
+                handle = [resumption(self.handle)] if self.resumable else []
+                return [*made, content(turnComplete=True), *handle]
+            case _:
+                return []
+
+    def _words(self, text: str) -> list[Frame]:
+        """What is said, as the client wants to read it."""
+        if self._as_text:
+            return [said(text=text)] if text else []
+        return [heard(model=text)] if text and self._transcribes else []
+
+    # -- the client ---------------------------------------------------------------------------
+
+    async def serve(self, visitor: Visitor) -> None:
+        """Read and write until the client leaves. Raises Gone or Refused."""
+        scope = Scope(lambda error: None)
+        reads = scope.start(self._read(visitor), "reads a client")
+        writes = scope.start(self._write(visitor), "writes to a client")
+        try:
+            await asyncio.wait([reads, writes], return_when=asyncio.FIRST_COMPLETED)
+            (reads if reads.done() else writes).result()
+        finally:
+            await scope.stop()
+
+    async def _read(self, visitor: Visitor) -> None:
+        while True:
+            message = await visitor.receive()
+            with suppress(Closed):
+                for part in self._reader.parts(message):
+                    await self.inbox.send(part)
+
+    async def _write(self, visitor: Visitor) -> None:
+        if self.resumable:
+            await visitor.send(resumption(self.handle))
+        async for frame in self._frames:
+            if visitor.order is not None:
+                for each in frame.get("toolCall", {}).get("functionCalls", ()):
+                    visitor.order.calls[each["id"]] = each["name"]
+            await visitor.send(frame)
+        raise Refused(1000, "the agent has finished")
+
+
+class _Reader:
+    """Makes parts of a client's messages."""
+
+    def __init__(self) -> None:
+        self._at = 0.0  # media time of the user's sound
+
+    def parts(self, message: ClientMessage) -> list[Part]:
+        """What a message means for the agent."""
+        match message:
+            case AudioHeard(pcm=pcm, rate=rate):
+                return [self._sound(pcm, AudioFormat(rate))]
+            case AudioStreamEnded():
+                fmt = AudioFormat()
+                return [self._sound(fmt.silence(0.1), fmt) for _ in range(round(_SILENCE_S / 0.1))]
+            case ImageSeen(data=data, mimetype=mimetype):
+                return [Part(Image(data, mimetype))]
+            case TextHeard(text=text):
+                return [Part(text), Part(TurnEnded(self._at))]
+            case Content(turns=turns, complete=complete):
+                told = [Part(turn.text, role=turn.role) for turn in turns if turn.text]
+                return [*told, Part(TurnEnded(self._at))] if complete else told
+            case ActivityStarted():
+                return [Part(SpeechStarted(self._at))]
+            case ActivityEnded():
+                ended = SpeechEnded(self._at, turn_follows=True)
+                return [Part(ended), Part(TurnEnded(self._at))]
+            case ToolAnswers(answers=answers):
+                return [_response(it.id, it.name, it.response) for it in answers]
+            case _:
+                return []
+
+    def _sound(self, pcm: bytes, fmt: AudioFormat) -> Part:
+        at, self._at = self._at, self._at + fmt.seconds(len(pcm))
+        return Part(Audio(pcm, fmt), at=round(at, 6))
+
+
+def _response(id: str, name: str, response: dict[str, object]) -> Part:
+    error = response.get("error")
+    if error:
+        return Part.response(name, id=id, error=str(error))
+    result = response["output"] if set(response) == {"output"} else response
+    return Part.response(name, result, id=id)

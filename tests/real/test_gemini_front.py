@@ -1,0 +1,194 @@
+"""A local agent behind Gemini Live's protocol, before the SDK's own client."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google import genai
+from google.genai import errors, types
+
+from vivace import LiveModelProcessor, LiveProcessor, Part, Response, Speak, TurnComplete, processor
+from vivace.cli.serve import serve
+from vivace.errors import StageError
+from vivace.flow.processor import Processor
+from vivace.models import Scripted
+from vivace.server.certificate import throw_away_tls, trusting_tls
+from vivace.server.gemini_front import GeminiFront
+from vivace.server.gemini_socket import listen
+from vivace.testing.fakes import FakeVoice
+
+pytestmark = pytest.mark.real
+
+TEXT: dict[str, Any] = {"response_modalities": ["TEXT"], "session_resumption": {}}
+SOUND: dict[str, Any] = {"response_modalities": ["AUDIO"], "output_audio_transcription": {}}
+
+
+@asynccontextmanager
+async def served(agent: Processor, *keys: str) -> AsyncIterator[dict[str, Any]]:
+    """The HTTP options that lead to it."""
+    tls, certificate = throw_away_tls()
+    front = GeminiFront(agent, keys)
+    async with listen(front.handle, tls) as listening:
+        client = {"ssl": trusting_tls(certificate)}
+        try:
+            yield {"base_url": listening.url, "async_client_args": client}
+        finally:
+            await front.aclose()
+
+
+def live(options: dict[str, Any], key: str = "key") -> Any:
+    made: Any = options
+    return genai.Client(api_key=key, http_options=made).aio.live
+
+
+async def turn(session: Any) -> list[Any]:
+    """All messages up to the end of the turn."""
+    async with aclosing(session.receive()) as messages:
+        return [message async for message in messages]
+
+
+def texts(messages: list[Any]) -> str:
+    return "".join(it.text or "" for it in messages if it.server_content)
+
+
+def talk(
+    agent: Processor, work: Callable[[dict[str, Any]], Coroutine[Any, Any, None]], *keys: str
+) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(30), served(agent, *keys) as options:
+            await work(options)
+
+    asyncio.run(main())
+
+
+def test_text_and_sound() -> None:
+    """What is typed is answered: in text, or in 24 kHz sound with its transcript."""
+
+    async def work(options: dict[str, Any]) -> None:
+        async with live(options).connect(model="local", config=TEXT) as session:
+            await session.send_realtime_input(text="hello")
+            assert texts(await turn(session)).strip() == "Hello there."
+        async with live(options).connect(model="local", config=SOUND) as session:
+            await session.send_realtime_input(text="hello")
+            seen = await turn(session)
+        contents = [it.server_content for it in seen if it.server_content]
+        pcm = b"".join(it.data for it in seen if it.data)
+        assert len(pcm) == 2 * 0.3 * 24_000 * 2
+        said = "".join(it.output_transcription.text for it in contents if it.output_transcription)
+        assert said.strip() == "Hello there."
+
+    talk(LiveModelProcessor(Scripted(["Hello there."] * 2) + Speak(FakeVoice())), work)
+
+
+def test_a_dropped_connection_is_resumed() -> None:
+    """The agent goes on; a handle that is in use, or unknown, is refused, and so is a wrong key."""
+
+    async def work(options: dict[str, Any]) -> None:
+        async with live(options).connect(model="local", config=TEXT) as session:
+            async with aclosing(session.receive()) as messages:
+                handle = (await anext(messages)).session_resumption_update.new_handle
+            await session.send_realtime_input(text="hello")
+            assert texts(await turn(session)).strip() == "one"
+            again = {**TEXT, "session_resumption": {"handle": handle}}
+            with pytest.raises(errors.APIError, match="in use"):
+                await _refused(options, again)
+        async with live(options).connect(model="local", config=again) as session:
+            await session.send_realtime_input(text="and")
+            assert texts(await turn(session)).strip() == "two"
+        with pytest.raises(errors.APIError, match="not found"):
+            await _refused(options, {**TEXT, "session_resumption": {"handle": "x"}})
+        with pytest.raises(errors.APIError, match="API key not valid"):
+            await _refused(options, TEXT, "wrong")
+
+    talk(LiveModelProcessor(Scripted(["one", "two"])), work, "key")
+
+
+async def _refused(options: dict[str, Any], config: dict[str, Any], key: str = "key") -> None:
+    async with live(options, key).connect(model="local", config=config):
+        pass
+
+
+def test_tools_of_the_client() -> None:
+    """A call goes out with its id, and the client's answer reaches the agent."""
+
+    @processor
+    async def model(prompt: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        parts = [part async for part in prompt]
+        answers = [it.body for it in parts if isinstance(it.body, Response)]
+        if answers:
+            yield Part(f"It is {answers[-1].result}.", role="model")
+        else:
+            yield Part.call("weather", {"town": "Ulm"}, id="c1")
+
+    async def work(options: dict[str, Any]) -> None:
+        async with live(options).connect(model="local", config=TEXT) as session:
+            await session.send_client_content(
+                turns=[types.Content(role="user", parts=[types.Part(text="Weather?")])]
+            )
+            async with aclosing(session.receive()) as messages:
+                async for message in messages:
+                    if message.tool_call:
+                        break
+            (call,) = message.tool_call.function_calls
+            assert (call.id, call.name, call.args) == ("c1", "weather", {"town": "Ulm"})
+            answer = types.FunctionResponse(id="c1", name="weather", response={"output": "sunny"})
+            await session.send_tool_response(function_responses=answer)
+            said = ""
+            while "sunny" not in said:
+                said += texts(await turn(session))
+
+    talk(LiveModelProcessor(model), work)
+
+
+def test_our_own_client_before_our_own_server() -> None:
+    """`LiveProcessor` talks to a local agent as to the service."""
+
+    async def work(options: dict[str, Any]) -> None:
+        client = LiveProcessor("key", http_options=options)
+        parts = [part async for part in client(Part("hello"))]
+        assert "".join(it.text for it in parts if it.role == "model").strip() == "Hello there."
+        assert sum(it.seconds for it in parts if it.role == "model") == 0.6
+        ends = [it.body for it in parts if isinstance(it.body, TurnComplete)]
+        assert ends == [TurnComplete(1)]
+
+    talk(LiveModelProcessor(Scripted(["Hello there."]) + Speak(FakeVoice())), work)
+
+
+def test_the_command_line_serves_the_local_agent(tmp_path: Path) -> None:
+    """`vivace serve` tells where it listens and whom to trust, and answers a client of the SDK."""
+    (tmp_path / "answers.txt").write_text("Good morning.\n")
+
+    async def main() -> None:
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "vivace.cli", "serve", "--protocol", "gemini-live",
+            "--model", "script:answers.txt", "--port", "0", "--api-key", "mine",
+            cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            assert program.stdout is not None
+            lines = [(await program.stdout.readline()).decode() for _ in range(2)]
+            assert lines[0] == "clients trust it by vivace-certificate.pem\n"
+            tls = trusting_tls((tmp_path / "vivace-certificate.pem").read_text())
+            url = lines[1].removeprefix("serving at ").partition(";")[0]
+            options = {"base_url": url, "async_client_args": {"ssl": tls}}
+            with pytest.raises(errors.APIError, match="API key not valid"):
+                await _refused(options, SOUND, "wrong")
+            async with live(options, "mine").connect(model="local", config=SOUND) as session:
+                await session.send_realtime_input(text="hello")
+                seen = await turn(session)
+            assert sum(len(it.data or b"") for it in seen) > 24_000
+        finally:
+            program.terminate()
+            await program.wait()
+
+    asyncio.run(asyncio.wait_for(main(), 90))
+
+
+def test_a_protocol_that_is_not_known() -> None:
+    """It is told, with those that are."""
+    with pytest.raises(StageError, match="'smtp' is not known; use gemini-live"):
+        serve("smtp", "smollm2", "127.0.0.1", 0, None, [])
