@@ -44,6 +44,7 @@ from vivace import (
     Keywords,
     LastTurns,
     LiveModelProcessor,
+    LiveProcessor,
     MaxAge,
     McpServer,
     ModelDetector,
@@ -469,6 +470,10 @@ def converse(model: Processor) -> None:
     Transcribe(finished)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     DetectTurn(words)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     Speak(words)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    live = LiveProcessor("key", "gemini-3.8-live", {"temperature": 0.5}, True, tools=[plain])
+    assert_type(live + pacer, Processor)
+    assert_type(live.active_streams, list[str])
+    LiveProcessor(on_silence="wait")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     LiveModelProcessor(say)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     LiveModelProcessor(model, trigger_model_mode="text")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     pacer.chunks_played = 3  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
