@@ -29,8 +29,8 @@ CASES = [
         {
             **{w.name: _asked(w, "pace", streams=100, parts=_MINUTE) for w in _BOTH},
             "growing": _asked(VIVACE, "grown", streams=100, parts=_MINUTE),
-            "crumbs": _asked(VIVACE, "pace", streams=100, parts=_MINUTE, source="crumbs"),
-            "their crumbs": _asked(GENAI, "pace", streams=100, parts=_MINUTE, source="crumbs"),
+            "crumbs": _asked(VIVACE, "pace", streams=100, parts=1_000, source="crumbs"),
+            "their crumbs": _asked(GENAI, "pace", streams=100, parts=1_000, source="crumbs"),
         },
         repeats=1,
         rounds=1,
