@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 from weakref import WeakSet
 
 from vivace.flow.clock import now as clock_now
+from vivace.flow.untold import Untold
 from vivace.machines.fence import Fence
 from vivace.machines.playout import Ledger, Reply
 from vivace.part import (
@@ -56,6 +57,7 @@ class Bus:
     held: what is to be heard of replies up to this number is kept back: see `Held`.
     purged: parts that interruptions have taken out.
     decided: what machines of the conversation decide for all of it: see `Machine.decides`.
+    untold: what the outermost stream keeps of errors, as long as somebody has that stream.
     """
 
     def __init__(self, deliver: Callable[[Part], None]) -> None:
@@ -65,6 +67,7 @@ class Bus:
         self.held: int = 0
         self.purged: int = 0
         self.started_at: float = clock_now()
+        self.untold: Callable[[], Untold | None] = _nobody
         self._deliver = deliver
         self._channels: WeakSet[Purgeable] = WeakSet()
         self._listeners: list[Listener] = []
@@ -133,6 +136,10 @@ class Bus:
         stale = self.fence.stale if turn else _is_unnumbered_voice
         for channel in list(self._channels):
             self.purged += channel.purge(stale)
+
+
+def _nobody() -> None:
+    return None
 
 
 def _is_unnumbered_voice(part: Part) -> bool:

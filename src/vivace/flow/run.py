@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Protocol
+from weakref import ref
 
 from vivace.errors import FlowError, StageError
 from vivace.flow.bus import Bus
@@ -25,6 +26,7 @@ from vivace.flow.hop import Gate, hop
 from vivace.flow.pressure import Pressure, pressure_here
 from vivace.flow.scope import Scope
 from vivace.flow.streams import Source, open_source
+from vivace.flow.untold import Untold
 from vivace.machines.pressure import Shedding
 from vivace.part import Audio, Part, TurnComplete, is_side_lane
 
@@ -68,10 +70,12 @@ def without_run(context: Context) -> Context:
 class Run:
     """Everything that one pass needs. A run begun inside another one shares its bus."""
 
-    def __init__(self, stage: Stage, source: Source) -> None:
+    def __init__(self, stage: Stage, source: Source, untold: Untold) -> None:
         self._parent = _current.get()
         self.is_root = self._parent is None
         self.bus: Bus = self._parent.bus if self._parent else Bus(self._urgent)
+        if self.is_root:
+            self.bus.untold = ref(untold)
         self.bus.register(self)
         self.side: Channel[Part] = Channel(_SIDE_PARTS)
         self.scope = Scope(self.fail)
@@ -170,6 +174,8 @@ class Run:
             self._report(error)
         elif all(it is not error for it in self.errors):
             self.errors.append(error)
+            if not self.closing and (untold := self.bus.untold()):
+                untold.part(self, error)
         self._end()
 
     def _hop(self, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
@@ -284,8 +290,13 @@ class Run:
     def _raise(self) -> None:
         if self.errors and not self._told and not self.closing:  # else whoever closes gets it
             self._told = True
+            self._join()
             raise self.errors[0]
         raise StopAsyncIteration
+
+    def _join(self) -> None:
+        if untold := self.bus.untold():
+            untold.join(self)
 
     async def let_others(self) -> None:
         """Let others have their turn, if it is time to: a loop of asyncio expects it."""
@@ -336,6 +347,7 @@ class Run:
         error: what the consumer leaves with. If it is none, the first of the run's own is raised.
         """
         self.closing = True
+        self._join()
         self._end()
         if self.pressure:
             self.pressure.leave(self)

@@ -12,6 +12,7 @@ from typing import cast
 from vivace.flow.hop import Taker
 from vivace.flow.run import AT_ONCE, Run, Stage
 from vivace.flow.streams import Source
+from vivace.flow.untold import Untold
 from vivace.part import Part
 
 __all__ = ["Stream"]
@@ -32,13 +33,14 @@ class Stream(Taker):
         self._source = source
         self._run: Run | None = None
         self._closed = False
+        self._untold = Untold()
 
     async def _anext(self) -> Part:
         run = self._run
         if run is None:
             if self._closed:
                 raise StopAsyncIteration
-            run = self._run = Run(self._stage, self._source)
+            run = self._run = Run(self._stage, self._source, self._untold)
             self._gate = run.gate
         run.check_outside()
         try:
@@ -82,6 +84,9 @@ class Stream(Taker):
 
     def _leave_later(self) -> None:
         if (run := self._let_go()) is not None:
+            if run.is_root:  # nobody else keeps it, and what failed is still to be reported
+                untold = self._untold
+                run.bus.untold = lambda: untold
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 run.loop.call_soon_threadsafe(_close_later, run)
 
