@@ -367,6 +367,8 @@ class Run:
     def _tell(self, error: BaseException | None) -> None:
         """Tell what failed besides `error`, which the consumer gets."""
         self._over = True
+        if not self.errors:
+            return
         others = [it for it in self.errors if it is not error]
         if isinstance(error, Exception):
             attach(error, others)

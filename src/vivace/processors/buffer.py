@@ -129,7 +129,8 @@ class Buffer(Processor):
 
 async def _fill(stream: AsyncIterator[Part], channel: Channel[Part], run: Run) -> None:
     async for part in stream:
-        _shed_frames(part, channel, run)
+        if run.pressure:
+            _shed_frames(part, channel, run)
         if channel.try_send(part):
             continue
         await channel.wait_until_low()
