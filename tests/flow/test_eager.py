@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vivace.flow.clock import now
-from vivace.flow.eager import WAITS, Eager, begin, go_on
+from vivace.flow.eager import WAITS, Eager, begin, go_on, noticing
 from vivace.flow.scope import Scope
 from vivace.testing import run_virtual
 
@@ -641,3 +641,42 @@ async def test_a_wait_that_refuses_to_be_cancelled_is_interrupted() -> None:
     going: Awaitable[str] = go_on(steps, wait.on, cancelled=True)
     assert await going == "went on"
     assert (seen, now()) == (["cancelled"], 0.25)
+
+
+async def test_whether_it_was_waited_for_is_told() -> None:
+    """Work that ends at once, work that waits, work that fails either way, and no coroutine."""
+    assert await noticing(answer()) == (42, False)
+    assert await noticing(answer(0.25)) == (42, True)
+    assert await noticing(answer(0.0)) == (42, True)
+    done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    done.set_result(7)
+    assert await noticing(done) == (7, False)
+
+    async def fails(seconds: float | None) -> None:
+        await answer(seconds)
+        raise LookupError("nothing")
+
+    for seconds in (None, 0.25):
+        with pytest.raises(LookupError, match="nothing"):
+            await noticing(fails(seconds))
+
+
+async def test_noticing_is_cancelled_where_it_waits() -> None:
+    """Whoever cancels the task reaches the work."""
+    seen: list[str] = []
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.sleep(9)
+        finally:
+            seen.append("cleaned up")
+
+    async def waits() -> None:
+        await noticing(cleans_up())
+
+    task = asyncio.create_task(waits())
+    await asyncio.sleep(0.25)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == ["cleaned up"]

@@ -21,6 +21,7 @@ from vivace.errors import FlowError, StageError
 from vivace.flow.bus import Bus
 from vivace.flow.channel import Channel
 from vivace.flow.clock import now
+from vivace.flow.eager import noticing
 from vivace.flow.run import Run, current_run
 from vivace.flow.scope import STOP_WITHIN_S, AbandonedTask, where
 from vivace.machines.machine import (
@@ -119,7 +120,8 @@ async def _drive(stream: AsyncIterator[Part], shell: _Shell) -> AsyncIterator[Pa
 
 
 def _seconds(part: Part) -> float:
-    return part.seconds
+    body = part.body  # not `part.seconds`: this is what each part of each stage costs
+    return body.seconds if isinstance(body, Audio) else 0.0
 
 
 class _Shell:
@@ -147,6 +149,7 @@ class _Shell:
         self._leaving: dict[asyncio.Task[object], tuple[Job, asyncio.TimerHandle]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
+        self._held_up = False  # the stream is left alone until it is set
         self._input_ended = False
         self._backlog = Backlog()
         self._unsubscribe: Callable[[], None] | None = None
@@ -183,15 +186,20 @@ class _Shell:
 
     async def _read(self, stream: AsyncIterator[Part]) -> None:
         try:
-            async for part in stream:
+            reader = aiter(stream)
+            while True:
+                try:
+                    part, waited = await noticing(anext(reader))
+                except StopAsyncIteration:
+                    break
                 if self._run.pressure and part.at is not None:
                     self._weigh(part, part.at)
                 self.post(part)
-                while not self._over and not self._may_read():
-                    self._ready.clear()
-                    await self._ready.wait()
-                await self._run.side.wait_for_room()
-                await self._let_others()
+                if not self._may_read():
+                    await self._until_it_may_read()
+                if not self._run.side.has_room():
+                    await self._run.side.wait_for_room()
+                await self._let_others(waited)
                 if self._over or self._run.closing:
                     return
             self._input_ended = True
@@ -204,6 +212,15 @@ class _Shell:
         except Exception as error:
             self.fail(error)
 
+    async def _until_it_may_read(self) -> None:
+        self._held_up = True
+        try:
+            while not self._over and not self._may_read():
+                self._ready.clear()
+                await self._ready.wait()
+        finally:
+            self._held_up = False
+
     def _weigh(self, part: Part, at: float) -> None:
         """How long has the user's sound waited on its way to this stage?"""
         if part.role == "user" and isinstance(part.body, Audio) and self._run.pressure:
@@ -212,9 +229,10 @@ class _Shell:
     def _pressed(self, level: int) -> None:
         self.post(PressureChanged(level))
 
-    async def _let_others(self) -> None:
+    async def _let_others(self, waited: bool) -> None:
         """A source that never waits is not all there is; less so while the machine is late."""
-        await asyncio.sleep(0)
+        if not waited:
+            await asyncio.sleep(0)
         if self._timer is not None and self._timer.when() < now():
             await asyncio.sleep(_WHILE_LATE_S)
 
@@ -243,7 +261,7 @@ class _Shell:
     def wake(self) -> None:
         """Something has left the outbox: time may pass and the stream may be read again."""
         self._arm()
-        if self._may_read():
+        if self._held_up and self._may_read():
             self._ready.set()
 
     def _may_read(self) -> bool:

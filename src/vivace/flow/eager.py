@@ -13,9 +13,11 @@ import sys
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
-__all__ = ["WAITS", "Eager", "Steps", "Wait", "Waits", "begin", "go_on"]
+__all__ = ["WAITS", "Eager", "Steps", "Wait", "Waits", "begin", "go_on", "noticing"]
+
+T = TypeVar("T")
 
 Steps: TypeAlias = Generator[Any, Any, Any] | Coroutine[Any, Any, Any]
 """What an awaitable gives when asked for the steps that it takes: coroutines and `anext` alike."""
@@ -209,6 +211,17 @@ def go_on(steps: Steps, waits_for: Any, cancelled: bool = False) -> Generator[An
             error = raised
         else:
             return (yield from steps)  # type: ignore[misc]  # a coroutine may stand here, too
+
+
+@types.coroutine
+def noticing(work: Awaitable[T]) -> Generator[Any, Any, tuple[T, bool]]:
+    """Await `work`. Returns its result, and whether that had to be waited for."""
+    steps = work.__await__()
+    try:
+        waits_for = next(steps)
+    except StopIteration as stop:
+        return stop.value, False
+    return (yield from go_on(steps, waits_for)), True
 
 
 def _mark(waits_for: Any, on_its_way: bool) -> None:

@@ -83,6 +83,7 @@ class ListeningMachine(Machine):
         self._format = fmt or AudioFormat()
         self._rules = rules or ListeningRules()
         self._pcm = bytearray()
+        self._most = 2 * self._format.size(self._rules.longest_s)  # bytes of it
         self._base = 0  # frame at which _pcm begins
         self._zero = 0.0  # media time of frame 0
         self._from = 0  # frame from which on nothing is settled
@@ -126,7 +127,7 @@ class ListeningMachine(Machine):
         return []
 
     def full(self) -> bool:
-        return len(self._pcm) > 2 * self._format.size(self._rules.longest_s)
+        return len(self._pcm) > self._most
 
     def done(self) -> bool:
         return self._working is None

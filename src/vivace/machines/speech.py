@@ -63,6 +63,7 @@ class SpeechMachine(Machine):
         self._start = self._frames_in(self._rules.start_s)
         self._end = self._frames_in(self._rules.end_s)
         self._unjudged = bytearray()
+        self._most = self._format.size(_FULL_S)  # bytes of it
         self._judging = False
         self._waiting: deque[tuple[Part, int]] = deque()  # and where in the audio each begins
         self._typed_at: float | None = None  # the clock, when a part that is no audio came to wait
@@ -109,7 +110,7 @@ class SpeechMachine(Machine):
         return [] if self._judging else self._finished()
 
     def full(self) -> bool:
-        return len(self._unjudged) > self._format.size(_FULL_S)
+        return len(self._unjudged) > self._most
 
     def done(self) -> bool:
         return not self._judging
