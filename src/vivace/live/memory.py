@@ -78,9 +78,9 @@ class Memory:
 
     # -- the prompt ---------------------------------------------------------------------------
 
-    def parts(self) -> tuple[Part, ...]:
-        """The prompt."""
-        return tuple(self._window.parts())
+    def parts(self, start: int = 0) -> tuple[Part, ...]:
+        """The prompt, from its part `start` on."""
+        return tuple(self._window.parts(start))
 
     def stands(self) -> int:
         """Changes when anything but the end of the prompt does."""

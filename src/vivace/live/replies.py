@@ -85,7 +85,7 @@ class Replies:
             return []
         if ahead.guess is not None or not self._stands(ahead):
             return self.stop_reading()
-        new = self._memory.parts()[ahead.told :]
+        new = self._memory.parts(ahead.told)
         ahead.told += len(new)
         return [Tell(ahead.made, part) for part in new]
 

@@ -78,7 +78,7 @@ class ReplyJobs:
         assert isinstance(job, MakeReply)
         match item:
             case Part():
-                self._of(job).prompt.send_nowait(item)
+                self._of(job).more.send_nowait(item)
             case PromptEnded():
                 self._of(job).end_prompt()
 
@@ -111,20 +111,19 @@ class ReplyJobs:
 
 class _Reply:
     def __init__(self, job: MakeReply, limits: ReplyLimits, before: _Reply | None) -> None:
-        self.prompt = Channel[Part](limits.prompt_parts)
-        for part in job.prompt:
-            self.prompt.send_nowait(part)
+        self.more = Channel[Part](limits.prompt_parts)  # of the prompt, told after it was begun
+        self._prompt = _Prompt(job.prompt, self.more)
         self._answer_within_s = limits.answer_within_s
         self._limit: asyncio.Timeout | None = None
         self._made = Channel[Part](_MADE, seconds=_MADE_S, weigh=lambda part: part.seconds)
         self._given: Given = before._given if before else Given()  # under the newest number
         if job.ended:
-            self.prompt.close()
+            self.more.close()
 
     # -- making -------------------------------------------------------------------------------
 
     def end_prompt(self) -> None:
-        self.prompt.close()
+        self.more.close()
         if self._limit is not None and self._limit.when() is None:
             self._limit.reschedule(now() + self._answer_within_s)
 
@@ -132,10 +131,10 @@ class _Reply:
         """Let `model` make the reply; what it raises is told after what it made."""
         try:
             if model is None:
-                async for text in self.prompt:
+                async for text in self._prompt:
                     await self._made.send(text)
             else:
-                async with aclosing(model(self.prompt)) as reply:
+                async with aclosing(model(self._prompt)) as reply:
                     while (part := await self._next(reply)) is not None:
                         await self._made.send(part)
         except Exception as error:
@@ -145,7 +144,7 @@ class _Reply:
 
     async def _next(self, reply: AsyncIterator[Part]) -> Part | None:
         """The next part; None at the end. Raises ModelError if it takes too long to answer."""
-        limit_s = self._answer_within_s if self.prompt.closed else None
+        limit_s = self._answer_within_s if self.more.closed else None
         try:
             async with asyncio.timeout(limit_s) as self._limit:
                 return await anext(reply, None)
@@ -192,6 +191,18 @@ class _Reply:
         if isinstance(part.body, str | Audio) and not part.substream:
             self._given.add(part)
         await shell.emit(part)
+
+
+class _Prompt(AsyncIterator[Part]):
+    """What is known when it is begun, and then what is told: nothing is copied from part to part."""
+
+    def __init__(self, parts: tuple[Part, ...], more: Channel[Part]) -> None:
+        self._parts = iter(parts)
+        self._more = more
+
+    async def __anext__(self) -> Part:
+        part = next(self._parts, None)
+        return await anext(self._more) if part is None else part
 
 
 class Given:

@@ -242,9 +242,9 @@ class Window(Machine):
         """The pending prompt is complete. Does nothing if there is none."""
         self._prompts.finalize()
 
-    def parts(self) -> list[Part]:
-        """The prompt as it stands."""
-        return list(self._tail.log)
+    def parts(self, start: int = 0) -> list[Part]:
+        """The prompt as it stands, from its part `start` on."""
+        return self._tail.log[start:]
 
     def __len__(self) -> int:
         return self._tail.parts
