@@ -46,15 +46,16 @@ def live_jobs(session: Session) -> dict[str, Job]:
         there: list[float] = []
         back: list[float] = []
 
-        async def microphone(count: int) -> AsyncIterator[bytes]:
+        async def microphone(count: int, late_s: float) -> AsyncIterator[bytes]:
+            await asyncio.sleep(late_s)
             start = time.monotonic()
             for index in range(count):
                 await asyncio.sleep(max(0.0, start + index * _FRAME_S - time.monotonic()))
                 yield time.monotonic_ns().to_bytes(8, "little") + bytes(632)
             await asyncio.sleep(0.5)  # the last answers
 
-        async def one(options: dict[str, Any], count: int) -> None:
-            async for pcm in session(options, microphone(count)):
+        async def one(options: dict[str, Any], count: int, late_s: float = 0.0) -> None:
+            async for pcm in session(options, microphone(count, late_s)):
                 now = time.monotonic_ns()
                 asked, heard, sent = (
                     int.from_bytes(pcm[at : at + 8], "little") for at in (0, 8, 16)
@@ -67,7 +68,9 @@ def live_jobs(session: Session) -> dict[str, Job]:
             there.clear()
             back.clear()
             before = time.process_time()
-            await asyncio.gather(*(one(options, frames) for _ in range(streams)))
+            # People do not speak in step.
+            late = (_FRAME_S * number / streams for number in range(streams))
+            await asyncio.gather(*(one(options, frames, late_s) for late_s in late))
             cost = (time.process_time() - before) / streams / (frames * _FRAME_S)
         if len(there) < 0.9 * streams * frames:
             raise ValueError(f"{len(there)} answers to {streams * frames} messages")

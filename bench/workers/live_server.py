@@ -1,4 +1,4 @@
-"""A Gemini Live server that answers each message of sound at once, with the times in the sound.
+"""A Gemini Live server that answers each 20 ms of sound at once, with the times in the sound.
 
 Run as a program, it writes its certificate down, prints its address, and serves until its input
 ends.
@@ -20,7 +20,8 @@ from vivace.server.gemini_socket import Gone, Socket, Visitor, listen
 from vivace.server.gemini_wire import AudioHeard, AudioStreamEnded, Order, Refused, TextHeard
 
 _FACTS = LiveFacts(content="always", tools="non_blocking")
-_PADDING = bytes(960 - 24)  # 20 ms in all
+_FRAME = 640  # bytes of 20 ms that come,
+_PADDING = bytes(960 - 24)  # and of those that go, less the times
 
 
 class _Lenient:
@@ -64,9 +65,10 @@ async def _answer(socket: Socket) -> None:
             heard_ns = time.monotonic_ns()
             match message:
                 case AudioHeard(pcm=pcm):
-                    times = pcm[:8] + heard_ns.to_bytes(8, "little")
-                    sent = time.monotonic_ns().to_bytes(8, "little")
-                    await visitor.send(said(times + sent + _PADDING))
+                    for at in range(0, len(pcm), _FRAME):  # some that had to wait come together
+                        times = pcm[at : at + 8] + heard_ns.to_bytes(8, "little")
+                        sent = time.monotonic_ns().to_bytes(8, "little")
+                        await visitor.send(said(times + sent + _PADDING))
                 case TextHeard(text="away"):
                     await visitor.send(content(turnComplete=True))
                     await visitor.send(go_away(10.0))

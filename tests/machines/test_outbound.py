@@ -16,6 +16,7 @@ from vivace.machines.outbound import (
     SendResults,
     SendText,
 )
+from vivace.machines.pressure import Shedding
 from vivace.part import Response
 
 MS = 32  # bytes of a millisecond
@@ -79,10 +80,10 @@ def test_only_so_many_messages_are_on_their_way() -> None:
     """A socket that takes nothing is not given more than it can take at once."""
     outbound = Outbound(OutboundRules(window=2))
     outbound.hear(pcm(20))
-    outbound.hear(pcm(20))
+    outbound.put(SendText("b"))
     outbound.put(SendText("c"))
     outbound.look(b"d")
-    assert len(outbound.next(0.0)) == 2
+    assert outbound.next(0.0) == [SendAudio(pcm(20)), SendText("b")]
     assert outbound.next(0.0) == []
     assert not outbound.empty()
     outbound.sent()
@@ -92,6 +93,42 @@ def test_only_so_many_messages_are_on_their_way() -> None:
     outbound.sent()
     outbound.sent()
     assert outbound.empty()
+
+
+def test_sound_that_comes_while_a_message_is_on_its_way_is_sent_together() -> None:
+    """A socket that is slow gets fewer messages, none of them longer than 100 ms, in order."""
+    outbound = Outbound()
+    outbound.hear(pcm(20, 0))
+    assert milliseconds(outbound.next(0.0)) == [20]
+    for number in range(1, 8):
+        outbound.hear(pcm(20, number))
+    outbound.put(SendText("and"))
+    outbound.hear(pcm(20, 8))
+    outbound.hear(pcm(20, 9))
+    assert outbound.next(0.0) == []
+    outbound.sent()
+    out = sent(outbound)
+    assert milliseconds(out) == [100, 40, 40]
+    assert out.index(SendText("and")) == 2
+    heard = b"".join(it.pcm for it in out if isinstance(it, SendAudio))
+    assert heard == b"".join(pcm(20, number) for number in range(1, 10))
+
+
+def test_under_pressure_sound_goes_in_the_longest_messages() -> None:
+    """A fifth of the messages as long as small chunks are shed; an end of sound waits for none."""
+    shedding = Shedding(3)
+    outbound = Outbound(shedding=shedding)
+    out: list[Message] = []
+    for number in range(12):
+        outbound.hear(pcm(20, number))
+        out += sent(outbound)
+    assert milliseconds(out) == [100, 100]
+    assert shedding.counts["chunks"] > 0
+    outbound.flush()
+    assert milliseconds(sent(outbound)) == [40]
+    shedding.level = 0
+    outbound.hear(pcm(20))
+    assert milliseconds(sent(outbound)) == [20]
 
 
 def test_of_sound_that_waits_the_newest_two_seconds_are_kept() -> None:

@@ -1,3 +1,5 @@
+import math
+import struct
 import sys
 from array import array
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vivace.audio import AudioFormat
+from vivace.audio import AudioFormat, Encoding, loudness
 from vivace.errors import AudioError, ModelMissing
 from vivace.flow.processor import processor
 from vivace.part import Audio, Part, Playing, TurnComplete
@@ -210,15 +212,37 @@ async def test_an_empty_chunk_is_no_problem() -> None:
     assert len(sound(out)) == 3_200
 
 
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+@pytest.mark.parametrize(("width", "encoding"), [(3, "int"), (4, "int"), (4, "float")])
+async def test_samples_of_another_kind(rate: int, width: int, encoding: Encoding) -> None:
+    """Wider samples and floats make the sound that the same 16-bit samples make."""
+    narrow = array("h", tone(rate, 0.1))
+    shift = 8 * (width - 2)
+    if encoding == "float":
+        wide = struct.pack(f"<{len(narrow)}f", *(sample / 32_768 for sample in narrow))
+    else:
+        wide = b"".join((it << shift).to_bytes(width, "little", signed=True) for it in narrow)
+    same = await run([Part.audio(narrow.tobytes(), rate)])
+    out = await run([Part(Audio(wide, AudioFormat(rate, 1, width, encoding)))])
+    assert sound(out) == sound(same)
+
+
+@pytest.mark.parametrize("encoding", ["mulaw", "alaw"])
+async def test_telephone_sound(encoding: Encoding) -> None:
+    """8 kHz G.711 becomes twice as many samples, of the loudness that it has."""
+    square, fmt = (b"\x90" * 8 + b"\x10" * 8) * 50, AudioFormat(8_000, 1, 1, encoding)
+    out = await run([Part(Audio(square, fmt))])
+    assert len(sound(out)) == 3_200
+    assert loudness(sound(out), AudioFormat()) == pytest.approx(loudness(square, fmt), abs=1)
+
+
 # -- what cannot be done
 
 
-@pytest.mark.parametrize("rate", [16_000, 48_000])
-@pytest.mark.parametrize("width", [1, 3, 4])
-async def test_samples_of_another_width_are_refused(rate: int, width: int) -> None:
-    """Only 16-bit samples are understood, whatever their rate; the error names the format."""
-    part = Part(Audio(bytes(rate * width // 10), AudioFormat(rate, 1, width)))
-    with pytest.raises(AudioError, match=f"rate={rate};width={width}: only 16-bit samples"):
+async def test_a_float_that_is_no_number_is_refused() -> None:
+    """Nothing can be made of it; the error says where it is."""
+    part = Part(Audio(struct.pack("<3f", 0.0, math.nan, 0.0), AudioFormat(16_000, 1, 4, "float")))
+    with pytest.raises(AudioError, match=r"sample 1 .* is nan"):
         await run([part])
 
 

@@ -113,7 +113,7 @@ async def _drive(stream: AsyncIterator[Part], shell: _Shell) -> AsyncIterator[Pa
     shell.start(stream)
     try:
         async for part in shell.outbox:
-            shell.wake()
+            shell.taken()
             yield part
     finally:
         shell.stop()
@@ -149,6 +149,7 @@ class _Shell:
         self._leaving: dict[asyncio.Task[object], tuple[Job, asyncio.TimerHandle]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
+        self._stands_still = False  # no time passes for the machine
         self._held_up = False  # the stream is left alone until it is set
         self._input_ended = False
         self._backlog = Backlog()
@@ -258,8 +259,12 @@ class _Shell:
         except Exception as error:
             self.fail(error)
 
-    def wake(self) -> None:
+    def taken(self) -> None:
         """Something has left the outbox: time may pass and the stream may be read again."""
+        if self._stands_still or self._held_up:
+            self._wake()
+
+    def _wake(self) -> None:
         self._arm()
         if self._held_up and self._may_read():
             self._ready.set()
@@ -285,7 +290,7 @@ class _Shell:
             self._acting = False
         if self._input_ended and not self._jobs and self._machine.done():
             self.outbox.close()
-        self.wake()
+        self._wake()
 
     def _act_on(self, output: Output) -> None:
         match output:
@@ -311,6 +316,7 @@ class _Shell:
     def _arm(self) -> None:
         # Who reads on decides about the user: time passes for it also while jobs wait for room.
         passes = self._limits.read_on or self.outbox.has_room()
+        self._stands_still = not passes
         due = self._machine.deadline() if passes and not self._over else None
         if self._timer is not None and self._timer.when() == due:
             return

@@ -10,12 +10,14 @@ import random
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from typing import Any
+from functools import partial
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from vivace.flow.channel import Channel
 from vivace.flow.drive import Shell
+from vivace.flow.eager import noticing
 from vivace.live.gemini_messages import read, send
+from vivace.live.gemini_sender import Sender
 from vivace.live.session_link import LinkLost
 from vivace.machines.connection import Dial, Opened
 from vivace.machines.machine import Job
@@ -82,12 +84,12 @@ class GeminiLink:
         self._genai = package("google.genai", "gemini")
         self._websockets = package("websockets.exceptions", "gemini")
         self._sessions: WeakKeyDictionary[Dial, Any] = WeakKeyDictionary()
-        self._messages: WeakKeyDictionary[Transmit, Channel[Message]] = WeakKeyDictionary()
+        self._senders: WeakKeyDictionary[Transmit, Sender] = WeakKeyDictionary()
 
     def told(self, job: Job, item: object) -> None:
-        """Line up a message to be sent. The session tells no more at once than its window."""
+        """Send a message. The session tells no more at once than its window."""
         assert isinstance(job, Transmit)
-        self._channel(job).send_nowait(item)  # type: ignore[arg-type]
+        self._sender(job).put(partial(self._send, job, cast("Message", item)))
 
     async def do(self, job: Job, shell: Shell) -> object:
         """Do a job."""
@@ -97,7 +99,7 @@ class GeminiLink:
             case Dial():
                 await self._listen(job, shell)
             case Transmit():
-                await self._transmit(job, shell)
+                await self._sender(job).run(shell.post)
         return None
 
     # -- listening ----------------------------------------------------------------------------
@@ -126,11 +128,15 @@ class GeminiLink:
         unreadable = 0
         while unreadable < _RUBBISH:
             try:
-                async with aclosing(session.receive()) as messages:  # ends with each turn
-                    async for message in messages:
+                async with aclosing(session.receive()) as messages:
+                    while True:
+                        message, waited = await noticing(anext(messages, None))
+                        if message is None:  # it ends with each turn
+                            break
                         shell.post(Heard(dial, read(message)))
                         unreadable = 0
-                        await asyncio.sleep(0)  # many may wait: others have their turn, too
+                        if not waited:  # many may wait: others have their turn, too
+                            await asyncio.sleep(0)
                         await shell.room()
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 unreadable += 1
@@ -155,27 +161,25 @@ class GeminiLink:
 
     # -- sending ------------------------------------------------------------------------------
 
-    async def _transmit(self, job: Transmit, shell: Shell) -> None:
-        session, types = self._sessions[job.dial], self._genai.types
-        async for message in self._channel(job):
-            try:
-                async with asyncio.timeout(self._send_s):
-                    await send(session, message, types)
-            except TimeoutError as error:
-                reason = f"a message could not be sent within {self._send_s:g} s"
-                raise LinkLost(_ABNORMAL, reason, random.random()) from error
-            except self._websockets.ConnectionClosed:
-                return  # whoever listens knows why
-            except Exception as error:
-                shell.post(Unsent(job, message, _short(error)))
-            else:
-                shell.post(Sent(job, message))
+    def _sender(self, job: Transmit) -> Sender:
+        sender = self._senders.get(job)
+        if sender is None:
+            sender = self._senders[job] = Sender()
+        return sender
 
-    def _channel(self, job: Transmit) -> Channel[Message]:
-        channel = self._messages.get(job)
-        if channel is None:
-            channel = self._messages[job] = Channel[Message](64)
-        return channel
+    async def _send(self, job: Transmit, message: Message) -> Sent | Unsent | None:
+        """Returns None where whoever listens knows why. Raises LinkLost if it takes too long."""
+        try:
+            async with asyncio.timeout(self._send_s):
+                await send(self._sessions[job.dial], message, self._genai.types)
+        except TimeoutError as error:
+            reason = f"a message could not be sent within {self._send_s:g} s"
+            raise LinkLost(_ABNORMAL, reason, random.random()) from error
+        except self._websockets.ConnectionClosed:
+            return None
+        except Exception as error:
+            return Unsent(job, message, _short(error))
+        return Sent(job, message)
 
 
 def _short(error: Exception) -> str:

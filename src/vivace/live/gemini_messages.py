@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from vivace.audio import AudioFormat
@@ -80,7 +81,12 @@ def _content(content: Any) -> dict[str, Any]:
 
 
 def _audio(blob: Any) -> Audio:
-    return Audio(blob.data or b"", AudioFormat.parse(blob.mime_type or "audio/pcm", _RATE))
+    return Audio(blob.data or b"", _format(blob.mime_type or "audio/pcm"))
+
+
+@lru_cache(16)  # a server has one format, and says so with each message
+def _format(mimetype: str) -> AudioFormat:
+    return AudioFormat.parse(mimetype, _RATE)
 
 
 async def send(session: Any, message: Message, types: Any) -> None:

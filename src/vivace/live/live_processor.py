@@ -124,7 +124,8 @@ class LiveProcessor(Processor):
 
     async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         """Hold the conversation, until the input has ended and was answered."""
-        bus = current_run().bus
+        run = current_run()
+        bus = run.bus
         metrics = self._streams.begin()
         resumption = self._config.get("session_resumption") or {}
         session = Session(
@@ -136,6 +137,7 @@ class LiveProcessor(Processor):
             self._seed,
             zero=bus.started_at,
             handle=resumption.get("handle") or "",
+            shedding=run.shedding,
         )
         link = GeminiLink(self._client, self._model, self._config_of, self._tools, _SEND_S)
         parts = drive(

@@ -8,10 +8,9 @@ from contextlib import aclosing
 from functools import partial
 from typing import cast
 
-from vivace.audio import AudioFormat, to_pcm16
 from vivace.errors import ModelMissing, PartError
 from vivace.flow.worker import in_thread
-from vivace.part import Audio, Image, Part
+from vivace.part import Image, Part
 from vivace.processors.resample import resampled
 
 __all__ = ["prepared"]
@@ -25,24 +24,13 @@ async def prepared(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
     Raises PartError for a picture that cannot be read, ModelMissing without Pillow for one that is
     no JPEG.
     """
-    async with aclosing(_whole(stream)) as whole:
-        parts = cast("AsyncGenerator[Part, None]", resampled(whole, _RATE_HZ))
-        async with aclosing(parts):
-            async for part in parts:
-                if isinstance(part.body, Image) and part.body.mimetype != "image/jpeg":
-                    convert = partial(_as_jpeg, part.body)
-                    part = part.derive(body=Image(await in_thread(convert, "a picture as JPEG")))
-                yield part
-
-
-async def _whole(stream: AsyncIterator[Part]) -> AsyncGenerator[Part, None]:
-    """`stream` with 16-bit samples."""
-    async for part in stream:
-        audio = part.body
-        if isinstance(audio, Audio) and (audio.format.width, audio.format.encoding) != (2, "int"):
-            fmt = AudioFormat(audio.format.rate, audio.format.channels)
-            part = part.derive(body=Audio(to_pcm16(audio.pcm, audio.format), fmt, audio.words))
-        yield part
+    parts = cast("AsyncGenerator[Part, None]", resampled(stream, _RATE_HZ))
+    async with aclosing(parts):
+        async for part in parts:
+            if isinstance(part.body, Image) and part.body.mimetype != "image/jpeg":
+                convert = partial(_as_jpeg, part.body)
+                part = part.derive(body=Image(await in_thread(convert, "a picture as JPEG")))
+            yield part
 
 
 def _as_jpeg(picture: Image) -> bytes:

@@ -194,7 +194,7 @@ class _Reply:
 
 
 class _Prompt(AsyncIterator[Part]):
-    """What is known when it is begun, and then what is told: nothing is copied from part to part."""
+    """What was known when it was begun, which is copied nowhere, and then what is told."""
 
     def __init__(self, parts: tuple[Part, ...], more: Channel[Part]) -> None:
         self._parts = iter(parts)

@@ -18,14 +18,7 @@ from vivace.live.session_rules import Seed, SessionRules
 from vivace.live.session_tools import SessionTools
 from vivace.live.stream_metrics import Stamp, StreamMetrics
 from vivace.live.transcripts import UserText
-from vivace.machines.connection import (
-    Connection,
-    Dial,
-    Move,
-    Opened,
-    Quiet,
-    Stop,
-)
+from vivace.machines.connection import Connection, Dial, Move, Opened, Quiet, Stop
 from vivace.machines.floor import State as Floor
 from vivace.machines.machine import (
     FLOOR,
@@ -38,6 +31,7 @@ from vivace.machines.machine import (
 )
 from vivace.machines.outbound import Outbound, SendText
 from vivace.machines.playout import Ledger
+from vivace.machines.pressure import Shedding
 from vivace.machines.server_message import (
     Heard,
     Rubbish,
@@ -73,12 +67,13 @@ class Session(Machine):
         *,
         zero: float = 0.0,
         handle: str = "",
+        shedding: Shedding | None = None,
     ) -> None:
         self._rules = rules
         self._memory = SessionMemory(window)
         self._metrics = metrics
         self._zero = zero
-        self._outbound = Outbound()
+        self._outbound = Outbound(shedding=shedding)
         self._news = News(zero)
         schedules = rules.facts.tools == "non_blocking"
         self._tools = SessionTools(self._outbound, tools, schedules=schedules)
@@ -156,15 +151,15 @@ class Session(Machine):
             return -math.inf
         if not self._link.open:
             return None
-        timed = (self._tools.calls.deadline(), self._replies.turns.deadline())
         due = min(
-            *(math.inf if it is None else it for it in timed),
             self._link.deadline(),
             self._user.deadline(),
             self._replies.deadline(),
             self._input.owed_due,
             self._stop_at,
         )
+        for it in (self._tools.calls.deadline(), self._replies.turns.deadline()):
+            due = due if it is None or it > due else it
         return None if due == math.inf else due
 
     def finish(self, now: float) -> list[Output]:
@@ -191,8 +186,7 @@ class Session(Machine):
         if not (self._replies.sounding or self._replies.turns.open):
             self._input.nobody_speaks(now)
         told, messages = self._link.send(now)
-        for message in messages:
-            self._input.went(message, now)
+        self._input.went(messages, now)
         out += told
         if (floor := self._replies.state(self._input.owed)) != self._floor:
             self._floor = floor
@@ -243,8 +237,8 @@ class Session(Machine):
         match signal:
             case Playing(turn=turn):
                 self._replies.playing(turn)
-                heard_at = max(now, self._ledger.begins_at(turn) or now)
-                return [*self._news.latency_of(turn, now, heard_at)]
+                begins_at = self._ledger.begins_at(turn) or now
+                return [*self._news.latency_of(turn, now, max(now, begins_at))]
             case Played(turn=turn):
                 self._memory.heard(self._replies.played(turn), turn, now)
                 return []

@@ -7,6 +7,7 @@ or a detector's; where there is neither, sound that is loud enough may have been
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import msgspec
 
@@ -94,17 +95,18 @@ class SessionInput:
         self._loud = self.unanswered_sound = False
         self._spoken = not self._is_told
 
-    def went(self, message: Message, now: float) -> None:
-        """A message has gone out: what it asks for is owed from then on."""
-        match message:
-            case SendText() | ActivityEnd() | SendResults() | SendContent(complete=True):
-                self.ask(now)
-            case AudioEnd() if self._loud:
-                self.ask(now)
-            case SendAudio():
-                self.unanswered_sound = True
-            case _:
-                pass
+    def went(self, messages: Iterable[Message], now: float) -> None:
+        """Messages have gone out: what they ask for is owed from then on."""
+        for message in messages:
+            match message:
+                case SendAudio():
+                    self.unanswered_sound = True
+                case SendText() | ActivityEnd() | SendResults() | SendContent(complete=True):
+                    self.ask(now)
+                case AudioEnd() if self._loud:
+                    self.ask(now)
+                case _:
+                    pass
 
     def finish(self, now: float) -> None:
         """The input has ended."""

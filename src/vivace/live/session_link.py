@@ -105,10 +105,9 @@ class SessionLink:
         """When `tick` is wanted next."""
         if not self._begun:
             return -math.inf
-        timed = [self._connection.deadline()]
-        if self._connection.up:
-            timed.append(self._outbound.deadline())
-        return min(math.inf if it is None else it for it in timed)
+        due = self._connection.deadline()
+        image = self._outbound.deadline() if self._connection.up else None
+        return min(math.inf if due is None else due, math.inf if image is None else image)
 
     def told(self, dial: Dial, message: ServerMessage, now: float) -> list[Output]:
         """What a message says about the connection."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from vivace.audio import loudness, slice_pcm
+from vivace.audio import AudioFormat, loudness, slice_pcm
 from vivace.part import Audio
 
 __all__ = ["LoudSpeech", "LoudnessRules"]
@@ -43,7 +43,7 @@ class LoudSpeech:
         self, rules: LoudnessRules | None = None, detector: Callable[[Audio], bool] | None = None
     ) -> None:
         self._rules = rules or LoudnessRules()
-        self._detector = detector or self._is_loud
+        self._detector = detector
         self.speaking: bool = False
         self._run_s = 0.0  # how long it has sounded unlike what `speaking` says
 
@@ -51,11 +51,10 @@ class LoudSpeech:
         """Listen to the next samples; what they brought about, in order."""
         news: list[Literal["started", "ended"]] = []
         for pcm in slice_pcm(audio.pcm, audio.format, _STEP_S):
-            step = Audio(pcm, audio.format)
-            if self._detector(step) == self.speaking:
+            if self._is_speech(pcm, audio.format) == self.speaking:
                 self._run_s = 0.0
                 continue
-            self._run_s += step.seconds
+            self._run_s += audio.format.seconds(len(pcm))
             # The last bit of a sum of steps must not cost a whole step.
             if self._run_s + 1e-9 >= (self._rules.end_s if self.speaking else self._rules.start_s):
                 self.speaking = not self.speaking
@@ -63,6 +62,7 @@ class LoudSpeech:
                 news.append("started" if self.speaking else "ended")
         return news
 
-    def _is_loud(self, step: Audio) -> bool:
-        limit = self._rules.off_db if self.speaking else self._rules.on_db
-        return loudness(step.pcm, step.format) >= limit
+    def _is_speech(self, pcm: bytes, fmt: AudioFormat) -> bool:
+        if self._detector is not None:
+            return self._detector(Audio(pcm, fmt))
+        return loudness(pcm, fmt) >= (self._rules.off_db if self.speaking else self._rules.on_db)

@@ -1,8 +1,9 @@
 """What goes to a live model's server: in frames, in order, and again if it was not taken in.
 
-This file owns three rules. Sound goes in messages of 20 to 100 ms. Of pictures the newest goes, one
-a second at most. What waits while there is no connection, and what the server cannot be known to
-have taken in, is kept: all but sound whole, of sound the newest two seconds; the rest is counted.
+This file owns three rules. Sound goes in messages of 20 to 100 ms: short ones as long as they get
+away at once. Of pictures the newest goes, one a second at most. What waits while there is no
+connection, and what the server cannot be known to have taken in, is kept: all but sound whole, of
+sound the newest two seconds; the rest is counted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TypeAlias, Union
 import msgspec
 
 from vivace.audio import AudioFormat
+from vivace.machines.pressure import Shedding
 from vivace.part import Response
 
 __all__ = [
@@ -90,25 +92,30 @@ Message: TypeAlias = Union[  # noqa: UP007
 
 class OutboundRules(msgspec.Struct, frozen=True):
     """least_s, most_s: of sound in a message. keep_s: of sound that waits, or is sent again.
-    image_s: between two pictures. window: messages that may be on their way into the socket.
-    flight_s: what was sent so shortly before a handle came may not be covered by it.
-    waiting: messages that are no sound and wait, before no more input should be read."""
+    image_s: between two pictures. window: messages that may be on their way into the socket; sound
+    that comes meanwhile is sent together. flight_s: what was sent so shortly before a handle came
+    may not be covered by it. waiting: messages that are no sound and wait, before no more input
+    should be read."""
 
     least_s: float = 0.02
     most_s: float = 0.1
     keep_s: float = 2.0
     image_s: float = 1.0
-    window: int = 8
+    window: int = 1
     flight_s: float = 0.1
     waiting: int = 256
 
 
 class Outbound:
     """Lines up what goes out. `dropped_s` counts the sound that the server will never hear,
-    `images_skipped` the pictures that a newer one took the place of."""
+    `images_skipped` the pictures that a newer one took the place of. shedding: while it sheds small
+    chunks, sound goes in the longest messages that may be."""
 
-    def __init__(self, rules: OutboundRules | None = None) -> None:
+    def __init__(
+        self, rules: OutboundRules | None = None, shedding: Shedding | None = None
+    ) -> None:
         self._rules = rules or OutboundRules()
+        self._shedding = shedding or Shedding()
         self._least = _FORMAT.size(self._rules.least_s)
         self._most = _FORMAT.size(self._rules.most_s)
         self._keep = _FORMAT.size(self._rules.keep_s)
@@ -133,6 +140,8 @@ class Outbound:
         start, size = 0, len(pcm)
         while size - start >= self._least:
             end = min(start + self._most, size)
+            if end - start < self._most and self._shedding.sheds("chunks"):
+                break
             self._put_audio(pcm[start:end])
             start = end
         self._rest = pcm[start:]
@@ -167,6 +176,7 @@ class Outbound:
         while self._waiting and self._in_flight < self._rules.window:
             message = self._waiting.popleft()
             if isinstance(message, SendAudio):
+                message = self._joined(message)
                 self._waiting_bytes -= len(message.pcm)
             self._leaves(message, now)
             out.append(message)
@@ -176,6 +186,17 @@ class Outbound:
             self._leaves(image, now)
             out.append(image)
         return out
+
+    def _joined(self, message: SendAudio) -> SendAudio:
+        """`message` with the sound that waits behind it, as much as one message may have."""
+        pieces, size = [message.pcm], len(message.pcm)
+        while self._waiting and isinstance(more := self._waiting[0], SendAudio):
+            size += len(more.pcm)
+            if size > self._most:
+                break
+            pieces.append(more.pcm)
+            self._waiting.popleft()
+        return SendAudio(b"".join(pieces)) if len(pieces) > 1 else message
 
     def sent(self) -> None:
         """One message is in the socket."""

@@ -252,7 +252,9 @@ class ToolCalls:
 
     def deadline(self) -> float | None:
         """When `tick` is wanted next."""
-        due = min((out.due for out in self._out.values()), default=math.inf)
+        if not self._out:
+            return None
+        due = min(out.due for out in self._out.values())
         return None if due == math.inf else due
 
     # -- what the conversation does -----------------------------------------------------------

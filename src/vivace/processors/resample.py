@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from vivace.audio import AudioFormat
-from vivace.errors import AudioError, ModelMissing
+from vivace.audio import AudioFormat, to_pcm16
+from vivace.errors import ModelMissing
 from vivace.flow.processor import Processor
 from vivace.part import Audio, Part
 
@@ -16,7 +16,7 @@ _GAP_S = 0.05  # a part that is further from where the last one ended comes afte
 
 
 class Resample(Processor):
-    """Turns 16-bit audio of any rate into mono of `rate` hertz; passes everything else.
+    """Turns audio of any format into 16-bit mono of `rate` hertz; passes everything else.
 
     Words and `at` stay with the sound; the resampler's delay (a few ms) is not visible in them.
     """
@@ -31,8 +31,9 @@ class Resample(Processor):
 async def resampled(stream: AsyncIterator[Part], rate: int) -> AsyncIterator[Part]:
     """`stream` with its audio as 16-bit mono of `rate` hertz; what is so already passes as is.
 
-    Raises AudioError for samples that are not 16 bit.
+    Raises AudioError for floats that are no numbers.
     """
+    wanted = AudioFormat(rate)
     converters: dict[str, _Converter] = {}  # one for each role
     async for part in stream:
         if not isinstance(part.body, Audio):
@@ -43,7 +44,7 @@ async def resampled(stream: AsyncIterator[Part], rate: int) -> AsyncIterator[Par
             for rest in converters.pop(part.role).rest():
                 yield rest
             converter = None
-        if part.body.format == AudioFormat(rate):
+        if part.body.format == wanted:
             yield part
             continue
         if converter is None:
@@ -58,8 +59,6 @@ class _Converter:
     """One voice to one rate, without a seam between chunks."""
 
     def __init__(self, first: Part, source: AudioFormat, rate: int) -> None:
-        if source.width != 2:
-            raise AudioError(f"{source.mimetype}: only 16-bit samples can be resampled")
         try:
             import numpy
             import soxr
@@ -99,6 +98,7 @@ class _Converter:
 
     def _make(self, pcm: bytes, words: str, *, last: bool) -> Part:
         numpy = self._numpy
+        pcm = to_pcm16(pcm, self._source)
         frames = numpy.frombuffer(pcm, "<i2").reshape(-1, self._source.channels)
         mono = frames.mean(axis=1, dtype="float32")
         if self._soxr is not None:
