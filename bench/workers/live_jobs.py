@@ -47,8 +47,8 @@ def live_jobs(session: Session) -> dict[str, Job]:
         back: list[float] = []
 
         async def microphone(count: int, late_s: float) -> AsyncIterator[bytes]:
-            await asyncio.sleep(late_s)
-            start = time.monotonic()
+            now = time.monotonic()
+            start = now + (late_s - now) % _FRAME_S
             for index in range(count):
                 await asyncio.sleep(max(0.0, start + index * _FRAME_S - time.monotonic()))
                 yield time.monotonic_ns().to_bytes(8, "little") + bytes(632)
@@ -68,7 +68,7 @@ def live_jobs(session: Session) -> dict[str, Job]:
             there.clear()
             back.clear()
             before = time.process_time()
-            # People do not speak in step.
+            # People do not speak in step: each has its own place within 20 ms.
             late = (_FRAME_S * number / streams for number in range(streams))
             await asyncio.gather(*(one(options, frames, late_s) for late_s in late))
             cost = (time.process_time() - before) / streams / (frames * _FRAME_S)
