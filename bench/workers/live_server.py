@@ -1,7 +1,8 @@
 """A Gemini Live server that answers each 20 ms of sound at once, with the times in the sound.
 
 Run as a program, it writes its certificate down, prints its address, and serves until its input
-ends.
+ends. A line "away" on it tells all clients that their connection ends in a second, which it does
+then; "drop" cuts all connections.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import json
 import ssl
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from vivace.models.live_facts import LiveFacts
 from vivace.server.certificate import throw_away_tls
 from vivace.server.gemini_frames import content, go_away, resumption, said, set_up_complete
 from vivace.server.gemini_socket import Gone, Socket, Visitor, listen
-from vivace.server.gemini_wire import AudioHeard, AudioStreamEnded, Order, Refused, TextHeard
+from vivace.server.gemini_wire import AudioHeard, AudioStreamEnded, Order, Refused
 
 _FACTS = LiveFacts(content="always", tools="non_blocking")
+_LEFT_S = 1.0
 _FRAME = 640  # bytes of 20 ms that come,
 _PADDING = bytes(960 - 24)  # and of those that go, less the times
 
@@ -53,8 +56,12 @@ class _Lenient:
         return await self._socket.wait_closed()
 
 
+_here: set[Visitor] = set()
+
+
 async def _answer(socket: Socket) -> None:
     visitor = Visitor(_Lenient(socket))
+    _here.add(visitor)
     try:
         setup = await visitor.set_up()
         visitor.order = Order(setup, _FACTS, resumed=bool(setup.handle))
@@ -69,11 +76,6 @@ async def _answer(socket: Socket) -> None:
                         times = pcm[at : at + 8] + heard_ns.to_bytes(8, "little")
                         sent = time.monotonic_ns().to_bytes(8, "little")
                         await visitor.send(said(times + sent + _PADDING))
-                case TextHeard(text="away"):
-                    await visitor.send(content(turnComplete=True))
-                    await visitor.send(go_away(10.0))
-                case TextHeard(text="drop"):
-                    visitor.drop()
                 case AudioStreamEnded():
                     await visitor.send(content(turnComplete=True))
                 case _:
@@ -82,13 +84,35 @@ async def _answer(socket: Socket) -> None:
         await visitor.close(refused.code, refused.reason)
     except Gone:
         pass
+    finally:
+        _here.discard(visitor)
+
+
+async def _away(visitor: Visitor) -> None:
+    with suppress(Gone):
+        await visitor.send(go_away(_LEFT_S))
+        await asyncio.sleep(_LEFT_S)
+        await visitor.close(1001, "gone away")
+
+
+async def _obey() -> None:
+    while line := (await asyncio.to_thread(sys.stdin.readline)).strip():
+        if line == "drop":
+            for visitor in list(_here):
+                visitor.drop()
+        else:
+            for visitor in list(_here):
+                _leaving.add(asyncio.create_task(_away(visitor)))
+
+
+_leaving: set[asyncio.Task[None]] = set()
 
 
 async def main(tls: ssl.SSLContext) -> None:
     """Serve until standard input ends."""
     async with listen(_answer, tls) as listening:
         print(listening.url, flush=True)
-        await asyncio.to_thread(sys.stdin.read)
+        await _obey()
 
 
 if __name__ == "__main__":
