@@ -191,4 +191,4 @@ def test_the_command_line_serves_the_local_agent(tmp_path: Path) -> None:
 def test_a_protocol_that_is_not_known() -> None:
     """It is told, with those that are."""
     with pytest.raises(StageError, match="'smtp' is not known; use gemini-live"):
-        serve("smtp", "smollm2", "127.0.0.1", 0, None, [])
+        serve("smtp", "smollm2", "127.0.0.1", 0, None, [], 1)

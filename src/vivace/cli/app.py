@@ -118,11 +118,14 @@ def serve(
             metavar="KEY", help="A key that clients must come with; any if there is none."
         ),
     ] = None,
+    sessions: Annotated[
+        int, typer.Option(metavar="N", help="Conversations at once; more clients are refused.")
+    ] = 8,
 ) -> None:
     """Serve the local agent to clients of another protocol, over TLS."""
     from vivace.cli.serve import serve
 
-    serve(protocol, model, host, port, certificate, api_key or [])
+    serve(protocol, model, host, port, certificate, api_key or [], sessions)
 
 
 @app.command()

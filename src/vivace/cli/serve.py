@@ -10,7 +10,6 @@ from vivace.cli import weights
 from vivace.cli.interrupt import interruptible
 from vivace.cli.terminal import stdout
 from vivace.errors import StageError
-from vivace.flow.processor import Processor
 from vivace.models.spec import turn_model
 from vivace.processors.rate_limit import AudioRateLimiter
 from vivace.server.certificate import server_tls, throw_away_tls
@@ -24,11 +23,17 @@ _CERTIFICATE = "vivace-certificate.pem"
 
 
 def serve(
-    protocol: str, spec: str, host: str, port: int, certificate: Path | None, keys: list[str]
+    protocol: str,
+    spec: str,
+    host: str,
+    port: int,
+    certificate: Path | None,
+    keys: list[str],
+    sessions: int,
 ) -> None:
     """Serve until stopped. certificate: PEM, with the key; None makes one and writes it down.
 
-    Raises StageError for a protocol that is not known.
+    Raises StageError for a protocol that is not known, and for a number of sessions below 1.
     """
     if protocol not in PROTOCOLS:
         raise StageError(f"the protocol {protocol!r} is not known; use {', '.join(PROTOCOLS)}")
@@ -44,13 +49,11 @@ def serve(
         from vivace.cli.agent import build
 
         agent = build(model, AudioRateLimiter(), check)
-    asyncio.run(_serve(agent, tls, host, port, keys))
+        front = GeminiFront(agent, keys, max_sessions=sessions)
+    asyncio.run(_serve(front, tls, host, port))
 
 
-async def _serve(
-    agent: Processor, tls: ssl.SSLContext, host: str, port: int, keys: list[str]
-) -> None:
-    front = GeminiFront(agent, keys)
+async def _serve(front: GeminiFront, tls: ssl.SSLContext, host: str, port: int) -> None:
     async with listen(front.handle, tls, host=host, port=port) as listening:
         try:
             stdout().print(f"serving at {listening.url}; Ctrl+C stops it", soft_wrap=True)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 
 from vivace.audio import AudioFormat
-from vivace.errors import Closed
+from vivace.errors import Closed, StageError
 from vivace.flow.channel import Channel
 from vivace.flow.processor import Processor
 from vivace.flow.scope import Scope
@@ -61,30 +61,43 @@ _RATE_HZ = 24_000  # what clients of the service expect
 _FRAMES = 1024  # that wait for a client: then the agent waits
 _PARTS = 256  # of the user's that wait for the agent
 _KEPT_S = 120.0  # how long a session without a connection is kept
+_SET_UP_S = 10.0  # for a client to say what it wants
 _SILENCE_S = 1.5  # of it, so that a detector hears that the user has finished
 _FACTS = LiveFacts(content="always", tools="non_blocking", thinking_level=True)
 
 
 class GeminiFront:
-    """agent: holds each conversation. keys: that clients may come with; any if there are none."""
+    """agent: holds each conversation. keys: that clients may come with; any if there are none.
+    max_sessions: at once. One that waits for its client to come back gives way to a new one.
 
-    def __init__(self, agent: Processor, keys: Iterable[str] = ()) -> None:
+    What an agent raises ends its session, and goes to the exception handler of the loop.
+    """
+
+    def __init__(
+        self, agent: Processor, keys: Iterable[str] = (), *, max_sessions: int = 64
+    ) -> None:
+        if max_sessions < 1:
+            raise StageError(f"a server for {max_sessions} sessions serves nobody; use 1 or more")
         self._agent = agent
         self._keys = set(keys)
-        self._sessions: dict[str, _Session] = {}  # by their handles
-        self._scope = Scope(lambda error: None)
+        self._max_sessions = max_sessions
+        self._sessions: dict[str, _Session] = {}  # by their handles, the oldest first
+        self._scope = Scope(_report)
 
     async def handle(self, socket: Socket) -> None:
         """Answer one connection, to its end. For `listen`."""
         visitor = Visitor(socket)
         session: _Session | None = None
         try:
-            setup = await visitor.set_up()
+            async with asyncio.timeout(_SET_UP_S):
+                setup = await visitor.set_up()
             session = self._admit(visitor, setup)
             await visitor.send(set_up_complete(session.handle))
             await session.serve(visitor)
         except Refused as refused:
             await visitor.close(refused.code, refused.reason)
+        except TimeoutError:
+            await visitor.close(1008, f"no setup came within {_SET_UP_S:g} s")
         except Gone:
             pass
         finally:
@@ -100,6 +113,7 @@ class GeminiFront:
             raise Refused(1007, "API key not valid. Please pass a valid API key.")
         visitor.order = Order(setup, _FACTS, resumed=bool(setup.handle))
         if not setup.handle:
+            self._make_room()
             session = _Session(setup)
             self._sessions[session.handle] = session
             session.task = self._scope.start(session.hold(self._agent), "a served session")
@@ -110,7 +124,18 @@ class GeminiFront:
             if session.visited:
                 raise Refused(1011, "the session is in use by another connection")
         session.visited = True
+        if session.forgotten is not None:
+            session.forgotten.cancel()
         return session
+
+    def _make_room(self) -> None:
+        if len(self._sessions) < self._max_sessions:
+            return
+        waiting = next((it for it in self._sessions.values() if not it.visited), None)
+        if waiting is None:
+            count = self._max_sessions
+            raise Refused(1013, f"{count} of {count} sessions are taken; try again later")
+        self._end(waiting)
 
     def _leave(self, session: _Session) -> None:
         """The client has left: it may come back, if it asked for a handle."""
@@ -119,11 +144,13 @@ class GeminiFront:
             self._end(session)
             return
         loop = asyncio.get_running_loop()
-        loop.call_later(_KEPT_S, lambda: None if session.visited else self._end(session))
+        session.forgotten = loop.call_later(_KEPT_S, self._end, session)
 
     def _end(self, session: _Session) -> None:
         self._sessions.pop(session.handle, None)
         session.inbox.close()
+        if session.forgotten is not None:
+            session.forgotten.cancel()
         if session.task is not None:
             session.task.cancel()
 
@@ -134,11 +161,13 @@ class _Session:
         self.resumable = setup.resumption
         self.visited = False
         self.over = False
+        self.forgotten: asyncio.TimerHandle | None = None  # when its client has been away too long
         self.task: asyncio.Task[object] | None = None
         self.inbox = Channel[Part](_PARTS)
         self._frames = Channel[Frame](_FRAMES)
         self._setup = setup
         self._reader = _Reader()
+        self._failed = False
         self._open = False  # a reply has begun, and has not ended
         modalities = setup.config.get("generationConfig", {}).get("responseModalities", ["AUDIO"])
         self._as_text = "TEXT" in modalities
@@ -152,8 +181,13 @@ class _Session:
         try:
             async with agent.run(self._input()) as parts:
                 async for part in resampled(parts, _RATE_HZ):
+                    if isinstance(part.body, Interrupted):
+                        self._frames.purge(_is_of_a_reply)
                     for frame in self._written(part):
                         await self._frames.send(frame)
+        except Exception:
+            self._failed = True
+            raise
         finally:
             self.over = True
             self._frames.close()
@@ -221,7 +255,19 @@ class _Session:
                 for each in frame.get("toolCall", {}).get("functionCalls", ()):
                     visitor.order.calls[each["id"]] = each["name"]
             await visitor.send(frame)
+        if self._failed:
+            raise Refused(1011, "Internal error encountered.")
         raise Refused(1000, "the agent has finished")
+
+
+def _is_of_a_reply(frame: Frame) -> bool:
+    told = frame.get("serverContent", {})
+    return "modelTurn" in told or "outputTranscription" in told
+
+
+def _report(error: BaseException) -> None:
+    context = {"message": "a served session has failed", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)
 
 
 class _Reader:
