@@ -14,6 +14,7 @@ from vivace import (
     Audio,
     AudioRateLimiter,
     Call,
+    Data,
     DetectSpeech,
     DetectTurn,
     Held,
@@ -164,15 +165,16 @@ def nobody_is_interrupted(course: Course) -> None:
 
 
 def is_not_cancelled_by_what_came_before(course: Course) -> None:
-    # Where the transcript comes late, the user goes on before anything is said to the first words.
-    asked = next(
-        turn
-        for turn, prompt in enumerate(course.prompts, 1)
-        if any("response" in line for line in prompt)
-    )
-    assert all(it.turn < asked and not it.heard for _, it in interruptions(course))
-    assert {reason for turn, reason in endings(course) if turn >= asked} == {"done"}
-    assert len(endings(course)) == len(course.prompts)
+    # Whoever is still speaking when a reply begins is not unrelated to it.
+    bodies = [(at, part.at, part.body) for at, part in course.parts]
+    facts = [(said_at, it.value) for _, said_at, it in bodies if isinstance(it, Data)]
+    asked = {it["turn"]: said_at or 0.0 for said_at, it in facts if it.get("event") == "asked"}
+    for at, cut in interruptions(course):
+        sounds = [it.at for when, _, it in bodies if when <= at and isinstance(it, SpeechEnded)]
+        assert sounds[-1] > asked[cut.turn]
+        assert cut.heard == ""
+    assert endings(course)[-1] == (len(course.prompts), "done")
+    assert any("response" in line for line in course.prompts[-1])
 
 
 def it_is_ordered_once(course: Course) -> None:
