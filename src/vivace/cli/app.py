@@ -119,7 +119,7 @@ def serve(
         ),
     ] = None,
     sessions: Annotated[
-        int, typer.Option(metavar="N", help="Conversations at once; more clients are refused.")
+        int, typer.Option(metavar="N", min=1, help="Conversations at once; others are refused.")
     ] = 8,
 ) -> None:
     """Serve the local agent to clients of another protocol, over TLS."""
