@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-HOMES = ("eager", "hop", "scope", "run", "processor", "part_processor", "abreast", "drive")
+HOMES = ("eager", "hop", "scope", "run", "processor", "part_processor", "abreast", "drive", "hooks")
 
 
 @cache

@@ -13,7 +13,7 @@ import pytest
 from vivace.errors import PartError
 from vivace.flow.clock import now
 from vivace.flow.hop import note, note_path, said
-from vivace.part import Data, Part
+from vivace.part import Audio, Data, Part
 
 pytestmark = pytest.mark.virtual(allow_unclosed=True)  # of hops alone; runs close what they open
 
@@ -516,9 +516,11 @@ def test_what_is_compiled_checks_what_it_is_given(speedups: Any) -> None:
     class Half:
         __slots__ = ("body", "substream")
 
-    args: tuple[Any, ...] = (Part.of, str, str, {})
-    with pytest.raises(ImportError, match="does not keep its body in a slot"):
+    args: tuple[Any, ...] = (Part.of, str, str, {}, Audio)
+    with pytest.raises(ImportError, match="do not keep body in a slot"):
         speedups.setup(Slotless, *args)
+    with pytest.raises(AttributeError, match="pcm"):
+        speedups.setup(Part, *args[:-1], Half)
     with pytest.raises(AttributeError, match="turn"):
         speedups.setup(Half, *args)
     for wrong in [(), (Part,), (3, *args)]:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
@@ -28,6 +29,16 @@ class World:
 
     def see(self, what: str) -> None:
         self.log.append((asyncio.get_running_loop().time(), what))
+
+    def told(self, record: Any) -> None:
+        """What a hook sees, but for numbers of runs."""
+        stage = getattr(record, "stage", None)
+        what = [type(record).__name__, stage.path if stage else "", getattr(record, "ended", "")]
+        if isinstance(part := getattr(record, "part", None), Part):
+            what += [part.text, part.substream, getattr(record, "asked_at", "")]
+        if not callable(counts := getattr(record, "counts", "")):
+            what.append(counts)
+        self.see(" ".join(map(str, what)))
 
     def see_inside(self, what: str) -> None:
         """The same, from within a stage."""
@@ -313,7 +324,12 @@ def str_of(error: BaseException | None) -> str:
 
 
 async def program(
-    world: World, chain: list[Any], script: list[Any], way: str, sizes: tuple[int, float]
+    world: World,
+    chain: list[Any],
+    script: list[Any],
+    way: str,
+    sizes: tuple[int, float],
+    watched: bool,
 ) -> None:
     world.main = asyncio.current_task()
     loop = asyncio.get_running_loop()
@@ -323,9 +339,13 @@ async def program(
         )
     )
 
+    stack = ExitStack()
+
     async def consume() -> None:
         CONTEXT.set("the consumer")
         world.consumers.add(asyncio.current_task())
+        if watched:
+            stack.enter_context(world.flow.hooks.observe(world.told))
         parts = chain_of(world, chain)(source(world, *sizes))
         try:
             if way == "block":
@@ -370,6 +390,7 @@ def play(flow: Any, *args: Any) -> Log:
     st.lists(actions, max_size=8),
     st.sampled_from(("block", "closes", "exhausts", "drops")),
     st.tuples(st.sampled_from((0, 1, 5, 300)), st.sampled_from((0.0, 0.1))),
+    st.booleans(),
 )
 def test_both_do_the_same(
     twins: tuple[Any, Any],
@@ -377,11 +398,12 @@ def test_both_do_the_same(
     script: list[Any],
     way: str,
     sizes: tuple[int, float],
+    watched: bool,
 ) -> None:
     """Any chain, under any consumer: the same events, in the same round of the loop."""
     compiled, python = twins
-    seen = play(python, chain, script, way, sizes)
-    assert play(compiled, chain, script, way, sizes) == seen
+    seen = play(python, chain, script, way, sizes, watched)
+    assert play(compiled, chain, script, way, sizes, watched) == seen
     what = [text for _, text in seen]
     assert what[-1] == "left []"
     assert not any("IN THE NAME OF" in text for text in what)

@@ -8,14 +8,29 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <structmember.h>
+#include <math.h>
 
 /* What `setup` was given. */
-static PyTypeObject *part_type;
+static PyTypeObject *part_type, *audio_type;
 static PyObject *part_of, *is_side_lane, *note_path, *is_signal;
-static Py_ssize_t body_at, substream_at, turn_at;
+static Py_ssize_t body_at, substream_at, turn_at, pcm_at;
 
-static PyTypeObject *hop_type, *step_type;
+static PyTypeObject *hop_type, *step_type, *meter_type;
 static PyObject *str_throw, *str_close, *str_anext, *empty;
+
+/* What came out of one stage, and who waited for whom: see hooks.py. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *time;   /* (): what the clock says */
+    PyObject *size;   /* (body): how many bytes it has */
+    PyObject *passed; /* (meter, part, at, asked_at, aside): a part has come out */
+    PyObject *ended;  /* (meter, error): nothing more will */
+    Py_ssize_t parts, bytes, aside;
+    double waited_s, room_s;
+    double asked_at, left_at; /* NaN while it is not so */
+    char of_parts;            /* `passed` is to be told of all parts, not only of those aside */
+    char over;
+} Meter;
 
 typedef struct {
     PyObject_HEAD
@@ -27,6 +42,8 @@ typedef struct {
     PyObject *functions, *paths;
     PyObject *more; /* (result, index): gives an iterator of what becomes of an unusual result */
     PyObject *rest; /* that iterator, until it has ended */
+    Meter *meter;   /* NULL where nobody watches */
+    char outside;   /* it is in what goes aside: an error there is not the stage's */
 } Hop;
 
 typedef struct {
@@ -64,6 +81,233 @@ raise_again(PyObject *error)
 #define raised PyErr_GetRaisedException
 #define raise_again PyErr_SetRaisedException
 #endif
+
+/* -- the meter ---------------------------------------------------------------------------------- */
+
+static int
+read_clock(Meter *meter, double *at)
+{
+    PyObject *time = PyObject_CallNoArgs(meter->time);
+    if (time == NULL) {
+        return -1;
+    }
+    *at = PyFloat_AsDouble(time);
+    Py_DECREF(time);
+    return *at == -1.0 && PyErr_Occurred() ? -1 : 0;
+}
+
+/* The stage is asked for its next part. */
+static int
+was_asked(Meter *meter)
+{
+    double at;
+    if (meter->over) {
+        return 0;
+    }
+    if (read_clock(meter, &at) < 0) {
+        return -1;
+    }
+    if (!isnan(meter->left_at)) {
+        meter->room_s += at - meter->left_at;
+        meter->left_at = NAN;
+    }
+    meter->asked_at = at;
+    return 0;
+}
+
+static Py_ssize_t
+size_of(Meter *meter, PyObject *body)
+{
+    if (Py_IS_TYPE(body, audio_type)) {
+        PyObject *pcm = *(PyObject **)((char *)body + pcm_at);
+        if (PyBytes_CheckExact(pcm)) {
+            return PyBytes_GET_SIZE(pcm);
+        }
+    }
+    PyObject *size = PyObject_CallOneArg(meter->size, body);
+    if (size == NULL) {
+        return -1;
+    }
+    Py_ssize_t count = PyLong_AsSsize_t(size);
+    Py_DECREF(size);
+    return count;
+}
+
+/* `part` has come out of it. */
+static int
+has_left(Meter *meter, PyObject *part, int aside)
+{
+    double at, asked_at = meter->asked_at;
+    if (meter->over) {
+        return 0;
+    }
+    if (read_clock(meter, &at) < 0) {
+        return -1;
+    }
+    meter->left_at = at;
+    meter->asked_at = NAN;
+    if (!isnan(asked_at)) {
+        meter->waited_s += at - asked_at;
+    }
+    if (aside) {
+        meter->aside++;
+    }
+    else {
+        Py_ssize_t size = size_of(meter, *(PyObject **)((char *)part + body_at));
+        if (size < 0) {
+            return -1;
+        }
+        meter->parts++;
+        meter->bytes += size;
+        if (!meter->of_parts) {
+            return 0;
+        }
+    }
+    PyObject *told = PyObject_CallFunction(meter->passed, "OOddO", meter, part, at, asked_at,
+                                           aside ? Py_True : Py_False);
+    Py_XDECREF(told);
+    return told == NULL ? -1 : 0;
+}
+
+/* The error that is set has come out of it: StopAsyncIteration is its end. It stays set. */
+static void
+has_ended(Meter *meter)
+{
+    PyObject *error = raised();
+    PyObject *told = Py_None;
+    if (!PyErr_GivenExceptionMatches(error, PyExc_StopAsyncIteration)) {
+        told = error;
+    }
+    PyObject *done = PyObject_CallFunctionObjArgs(meter->ended, meter, told, NULL);
+    if (done == NULL) {
+        PyErr_WriteUnraisable(meter->ended);
+    }
+    Py_XDECREF(done);
+    raise_again(error);
+}
+
+static PyObject *
+meter_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    Meter *self = (Meter *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->asked_at = self->left_at = NAN;
+    }
+    return (PyObject *)self;
+}
+
+static PyObject *
+time_or_none(double at)
+{
+    return isnan(at) ? Py_NewRef(Py_None) : PyFloat_FromDouble(at);
+}
+
+static int
+set_time(double *at, PyObject *value)
+{
+    double given = value == Py_None ? NAN : PyFloat_AsDouble(value);
+    if (given == -1.0 && PyErr_Occurred()) {
+        return -1;
+    }
+    *at = given;
+    return 0;
+}
+
+static PyObject *
+meter_get_asked_at(PyObject *op, void *Py_UNUSED(closure))
+{
+    return time_or_none(((Meter *)op)->asked_at);
+}
+
+static int
+meter_set_asked_at(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+{
+    return set_time(&((Meter *)op)->asked_at, value);
+}
+
+static PyObject *
+meter_get_left_at(PyObject *op, void *Py_UNUSED(closure))
+{
+    return time_or_none(((Meter *)op)->left_at);
+}
+
+static int
+meter_set_left_at(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+{
+    return set_time(&((Meter *)op)->left_at, value);
+}
+
+static int
+meter_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Meter *self = (Meter *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->time);
+    Py_VISIT(self->size);
+    Py_VISIT(self->passed);
+    Py_VISIT(self->ended);
+    return 0;
+}
+
+static int
+meter_clear(PyObject *op)
+{
+    Meter *self = (Meter *)op;
+    self->over = 1;
+    Py_CLEAR(self->time);
+    Py_CLEAR(self->size);
+    Py_CLEAR(self->passed);
+    Py_CLEAR(self->ended);
+    return 0;
+}
+
+static void
+meter_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    meter_clear(op);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyMemberDef meter_members[] = {
+    {"time", T_OBJECT_EX, offsetof(Meter, time), 0, NULL},
+    {"size", T_OBJECT_EX, offsetof(Meter, size), 0, NULL},
+    {"passed", T_OBJECT_EX, offsetof(Meter, passed), 0, NULL},
+    {"ended", T_OBJECT_EX, offsetof(Meter, ended), 0, NULL},
+    {"parts", T_PYSSIZET, offsetof(Meter, parts), 0, NULL},
+    {"bytes", T_PYSSIZET, offsetof(Meter, bytes), 0, NULL},
+    {"aside", T_PYSSIZET, offsetof(Meter, aside), 0, NULL},
+    {"waited_s", T_DOUBLE, offsetof(Meter, waited_s), 0, NULL},
+    {"room_s", T_DOUBLE, offsetof(Meter, room_s), 0, NULL},
+    {"of_parts", T_BOOL, offsetof(Meter, of_parts), 0, NULL},
+    {"over", T_BOOL, offsetof(Meter, over), 0, NULL},
+    {NULL},
+};
+
+static PyGetSetDef meter_getset[] = {
+    {"asked_at", meter_get_asked_at, meter_set_asked_at, NULL, NULL},
+    {"left_at", meter_get_left_at, meter_set_left_at, NULL, NULL},
+    {NULL},
+};
+
+static PyType_Slot meter_slots[] = {
+    {Py_tp_new, meter_new},
+    {Py_tp_dealloc, meter_dealloc},
+    {Py_tp_traverse, meter_traverse},
+    {Py_tp_clear, meter_clear},
+    {Py_tp_members, meter_members},
+    {Py_tp_getset, meter_getset},
+    {0, NULL},
+};
+
+static PyType_Spec meter_spec = {
+    .name = "vivace.flow._speedups.Meter",
+    .basicsize = sizeof(Meter),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = meter_slots,
+};
 
 /* -- a step ------------------------------------------------------------------------------------- */
 
@@ -147,6 +391,10 @@ failed(Step *self)
     if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
         refuse_stop("async generator raised StopIteration");
     }
+    if (hop->meter != NULL && !hop->outside && !hop->meter->over) {
+        has_ended(hop->meter);
+    }
+    hop->outside = 0;
     if (!PyErr_ExceptionMatches(PyExc_StopAsyncIteration)) {
         note_error(hop->path);
     }
@@ -176,24 +424,26 @@ sort(Step *self, PyObject **part)
     }
     PyObject *substream = *(PyObject **)((char *)*part + substream_at);
     int named = is_named(substream);
-    if (named <= 0) {
-        return named < 0 ? -1 : 1;
+    if (named > 0) {
+        PyObject *aside = PyObject_CallOneArg(is_side_lane, substream);
+        named = aside == NULL ? -1 : aside != Py_False;
+        Py_XDECREF(aside);
     }
-    PyObject *aside = PyObject_CallOneArg(is_side_lane, substream);
-    if (aside == NULL) {
+    Meter *meter = self->hop->meter;
+    if (named < 0 || (meter != NULL && has_left(meter, *part, named) < 0)) {
         return -1;
     }
-    int passes = aside == Py_False;
-    Py_DECREF(aside);
-    if (passes) {
+    if (!named) {
         return 1;
     }
+    self->hop->outside = 1;
     PyObject *room = PyObject_CallOneArg(self->hop->aside, *part);
     if (room == NULL) {
         return -1;
     }
     if (room == Py_None) {
         Py_DECREF(room);
+        self->hop->outside = 0;
         return 0;
     }
     self->room = steps_of(room);
@@ -299,6 +549,10 @@ begin(Step *self)
                      Py_TYPE(stream)->tp_name);
         return NULL;
     }
+    hop->outside = 0;
+    if (hop->meter != NULL && was_asked(hop->meter) < 0) {
+        return NULL;
+    }
     Py_INCREF(stream); /* whatever it does may close the hop */
     PyObject *awaitable = methods->am_anext(stream);
     Py_DECREF(stream);
@@ -325,6 +579,7 @@ go_on(Step *self, PySendResult status, PyObject **result)
         else if (self->room != NULL) {
             Py_CLEAR(self->room);
             Py_CLEAR(*result);
+            self->hop->outside = 0;
         }
         else {
             Py_CLEAR(self->inner);
@@ -506,6 +761,12 @@ step_close(PyObject *op, PyObject *Py_UNUSED(ignored))
     self->running = 1;
     PyObject *closed = close_steps(self->room ? self->room : self->inner);
     self->running = 0;
+    Meter *meter = self->inner != NULL && self->hop != NULL ? self->hop->meter : NULL;
+    if (closed != NULL && meter != NULL && !meter->over) {
+        PyErr_SetNone(PyExc_GeneratorExit);
+        has_ended(meter);
+        PyErr_Clear();
+    }
     over(self, PYGEN_ERROR);
     return closed;
 }
@@ -582,13 +843,14 @@ static PyType_Spec step_spec = {
 static PyObject *
 hop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"stream", "aside", "path", NULL};
-    PyObject *stream, *aside, *path;
+    static char *names[] = {"stream", "aside", "path", "meter", NULL};
+    PyObject *stream, *aside, *path, *meter = NULL;
     if (part_type == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "call setup() first");
         return NULL;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO:hop", names, &stream, &aside, &path)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|O!:hop", names, &stream, &aside, &path,
+                                     meter_type, &meter)) {
         return NULL;
     }
     Hop *self = (Hop *)type->tp_alloc(type, 0);
@@ -596,6 +858,7 @@ hop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         self->stream = Py_NewRef(stream);
         self->aside = Py_NewRef(aside);
         self->path = Py_NewRef(path);
+        self->meter = (Meter *)Py_XNewRef(meter);
     }
     return (PyObject *)self;
 }
@@ -675,6 +938,7 @@ hop_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->paths);
     Py_VISIT(self->more);
     Py_VISIT(self->rest);
+    Py_VISIT(self->meter);
     return 0;
 }
 
@@ -690,6 +954,7 @@ hop_clear(PyObject *op)
     Py_CLEAR(self->paths);
     Py_CLEAR(self->more);
     Py_CLEAR(self->rest);
+    Py_CLEAR(self->meter);
     return 0;
 }
 
@@ -1260,7 +1525,7 @@ slot_of(PyObject *type, const char *name)
         at = ((PyMemberDescrObject *)field)->d_member->offset;
     }
     else if (field != NULL) {
-        PyErr_Format(PyExc_ImportError, "a part does not keep its %s in a slot", name);
+        PyErr_Format(PyExc_ImportError, "parts and sound do not keep %s in a slot", name);
     }
     Py_XDECREF(field);
     return at;
@@ -1269,20 +1534,23 @@ slot_of(PyObject *type, const char *name)
 static PyObject *
 setup(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *part, *of, *lane, *note, *signals;
-    if (!PyArg_ParseTuple(args, "O!OOOO!:setup", &PyType_Type, &part, &of, &lane, &note,
-                          &PyDict_Type, &signals)) {
+    PyObject *part, *of, *lane, *note, *signals, *audio;
+    if (!PyArg_ParseTuple(args, "O!OOOO!O!:setup", &PyType_Type, &part, &of, &lane, &note,
+                          &PyDict_Type, &signals, &PyType_Type, &audio)) {
         return NULL;
     }
     Py_ssize_t body = slot_of(part, "body");
     Py_ssize_t substream = body < 0 ? -1 : slot_of(part, "substream");
     Py_ssize_t turn = substream < 0 ? -1 : slot_of(part, "turn");
-    if (turn < 0) {
+    Py_ssize_t pcm = turn < 0 ? -1 : slot_of(audio, "pcm");
+    if (pcm < 0) {
         return NULL;
     }
     body_at = body;
     substream_at = substream;
     turn_at = turn;
+    pcm_at = pcm;
+    Py_XSETREF(audio_type, (PyTypeObject *)Py_NewRef(audio));
     Py_XSETREF(part_type, (PyTypeObject *)Py_NewRef(part));
     Py_XSETREF(part_of, Py_NewRef(of));
     Py_XSETREF(is_side_lane, Py_NewRef(lane));
@@ -1311,6 +1579,7 @@ PyInit__speedups(void)
     str_anext = PyUnicode_InternFromString("_anext");
     empty = PyUnicode_InternFromString("");
     zero = PyLong_FromLong(0);
+    meter_type = (PyTypeObject *)PyType_FromSpec(&meter_spec);
     hop_type = (PyTypeObject *)PyType_FromSpec(&hop_spec);
     step_type = (PyTypeObject *)PyType_FromSpec(&step_spec);
     taker_type = (PyTypeObject *)PyType_FromSpec(&taker_spec);
@@ -1329,6 +1598,7 @@ PyInit__speedups(void)
     PyObject *made = PyModule_Create(&module);
     if (made == NULL || PyErr_Occurred()
         || PyModule_AddObjectRef(made, "hop", (PyObject *)hop_type) < 0
+        || PyModule_AddObjectRef(made, "Meter", (PyObject *)meter_type) < 0
         || PyModule_AddObjectRef(made, "Taker", (PyObject *)taker_type) < 0
         || PyModule_AddObjectRef(made, "Gate", (PyObject *)gate_type) < 0) {
         Py_XDECREF(made);

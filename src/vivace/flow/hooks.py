@@ -11,7 +11,7 @@ import inspect
 import itertools
 import traceback
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
@@ -19,6 +19,7 @@ from typing import TypeAlias
 from vivace.errors import FlowError
 from vivace.flow.bus import Bus
 from vivace.flow.clock import clock
+from vivace.flow.hop import Aside, Meter, hop, metered
 from vivace.flow.records import (
     Announced,
     Ended,
@@ -140,16 +141,25 @@ class Watch:
         if self._bus:
             self._bus.subscribe(self._announced)
 
-    def observed(self, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
-        """`stream`, the output of the stage at `path`, with every part of it told.
+    def observed(
+        self, stream: AsyncIterator[Part], aside: Aside, path: str
+    ) -> tuple[AsyncIterator[Part], object]:
+        """`stream`, the output of the stage at `path`, as the next one sees it, with every part of
+        it told; and what is to be closed at the end of the run.
 
-        Closing it closes `stream`, unless nothing was read from it.
+        That closes `stream`, unless nothing was read from it.
         """
         before = self._meters[-1] if self._meters else None
         meter = _Meter(StageId(self._run, self._parent, path, len(self._meters)), before)
+        meter.time, meter.size, meter.of_parts = self._now, _size, self._of_parts
+        meter.passed, meter.ended = self._passed, self._ended
         self._meters.append(meter)
         self._tell(StageStarted(meter.stage, self._now(), lambda: meter.counts(self._now())))
-        return self._metered(stream, meter)
+        passed = metered(stream, aside, path, meter)
+        if passed is not None:
+            return passed, _Closing(self._close, stream, meter)
+        read = self._metered(stream, meter)
+        return hop(read, aside, path), read
 
     def said(self, part: Part) -> None:
         """Somebody in the run has sent `part` straight to the consumer."""
@@ -178,7 +188,7 @@ class Watch:
     ) -> AsyncGenerator[Part, None]:
         # What a part costs when somebody listens is spent here, so nothing here is a call that
         # need not be one.
-        time, stage = self._now, meter.stage
+        time = self._now
         asked_at = meter.asked_at = time()
         try:
             async for part in stream:
@@ -192,10 +202,9 @@ class Watch:
                     meter.aside += 1
                 else:
                     meter.parts += 1
-                    body = part.body
-                    meter.bytes += len(body.pcm) if body.__class__ is Audio else _size(body)
+                    meter.bytes += _size(part.body)
                 if aside or self._of_parts:
-                    self._tell(PartPassed(stage, at, part, asked_at, aside))
+                    self._passed(meter, part, at, asked_at, aside)
                 yield part
                 asked_at = meter.asked_at = time()
                 meter.left_at = None
@@ -203,18 +212,24 @@ class Watch:
         except GeneratorExit:
             await self._close(stream, meter)
             raise
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task and task.cancelling():  # whoever reads it was told to stop
-                self._finished(meter, "closed")
-            else:
-                self._failed(meter, error)
-            raise
         except BaseException as error:
-            self._failed(meter, error)
+            self._ended(meter, error)
             raise
-        meter.exhausted = True
-        self._finished(meter, "exhausted")
+        self._ended(meter, None)
+
+    def _passed(self, meter: _Meter, part: Part, at: float, asked_at: float, aside: bool) -> None:
+        self._tell(PartPassed(meter.stage, at, part, asked_at, aside))
+
+    def _ended(self, meter: _Meter, error: BaseException | None) -> None:
+        """Nothing more will come out of a stage, but for `error`."""
+        task = asyncio.current_task() if isinstance(error, asyncio.CancelledError) else None
+        if error is None:
+            meter.exhausted = True
+            self._finished(meter, "exhausted")
+        elif isinstance(error, GeneratorExit) or (task and task.cancelling()):
+            self._finished(meter, "closed")  # whoever reads it was told to stop, or has left
+        else:
+            self._failed(meter, error)
 
     async def _close(self, stream: AsyncIterator[Part], meter: _Meter) -> None:
         aclose = getattr(stream, "aclose", None)
@@ -230,11 +245,15 @@ class Watch:
         self._finished(meter, "closed")
 
     def _finished(self, meter: _Meter, ended: Ended) -> None:
+        if meter.over:
+            return
         at = self._now()
         asked_at = meter.stop(at)
         self._tell(StageFinished(meter.stage, at, ended, meter.counts(at), asked_at))
 
     def _failed(self, meter: _Meter, error: BaseException) -> None:
+        if meter.over:
+            return
         at = self._now()
         asked_at = meter.stop(at)
         if error is not self._error:  # the first stage that it passes is nearest to it
@@ -274,32 +293,42 @@ class Watch:
             asyncio.get_running_loop().call_exception_handler(context)
 
 
-class _Meter:
-    """What came out of one stage so far, and who waited for whom."""
+class _Closing:
+    """What a run closes at its end in the place of a stage whose hop keeps the meter."""
 
-    __slots__ = (
-        "aside",
-        "asked_at",
-        "before",
-        "bytes",
-        "exhausted",
-        "left_at",
-        "over",
-        "parts",
-        "room_s",
-        "stage",
-        "waited_s",
-    )
+    def __init__(
+        self,
+        close: Callable[[AsyncIterator[Part], _Meter], Awaitable[None]],
+        stream: AsyncIterator[Part],
+        meter: _Meter,
+    ) -> None:
+        self._close = close
+        self._stream = stream
+        self._meter = meter
+
+    @property
+    def ag_running(self) -> bool:
+        """As of a generator: somebody waits for a part."""
+        return getattr(self._stream, "ag_running", False)
+
+    @property
+    def ag_frame(self) -> object:
+        """Likewise: None where there is nothing to be closed."""
+        return self if self._meter.begun() and not self._meter.over else None
+
+    async def aclose(self) -> None:
+        """Close the stage and tell that it has ended."""
+        await self._close(self._stream, self._meter)
+
+
+class _Meter(Meter):
+    """A meter that knows its stage, and the one before."""
 
     def __init__(self, stage: StageId, before: _Meter | None) -> None:
+        super().__init__()
         self.stage = stage
         self.before = before
-        self.parts = self.bytes = self.aside = 0
-        self.waited_s = 0.0  # its reader for a part
-        self.room_s = 0.0  # the stage for its reader to ask again
-        self.asked_at: float | None = None  # while it is asked
-        self.left_at: float | None = None  # while a part is out and it is not asked again
-        self.over = self.exhausted = False
+        self.exhausted = False
 
     def begun(self) -> bool:
         """True once it was asked."""

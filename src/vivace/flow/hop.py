@@ -15,9 +15,12 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from vivace.flow.eager import Steps
-from vivace.part import Part, Signal, is_side_lane
+from vivace.part import Audio, Part, Signal, is_side_lane
 
-__all__ = ["IS_SIGNAL", "Aside", "Gate", "Taker", "hop", "join", "note", "note_path", "said"]
+__all__ = [
+    "IS_SIGNAL", "Aside", "Gate", "Meter", "Taker", "hop", "join", "metered", "note", "note_path",
+    "said",
+]  # fmt: skip
 
 Aside = Callable[[Part], Awaitable[None] | None]
 """Sends a part of a side lane to the consumer; if there is no room, returns what to await."""
@@ -66,6 +69,14 @@ def join(
     return in_c is not None and in_c.join(functions, paths, more)
 
 
+def metered(
+    stream: AsyncIterator[Part], aside: Aside, path: str, meter: Meter
+) -> AsyncIterator[Part] | None:
+    """A hop in C, which keeps `meter` itself; None where there is none."""
+    in_c: Any = _IN_C
+    return None if in_c is None else in_c(stream, aside, path, meter)
+
+
 def note_path(error: BaseException, path: str) -> None:
     """Note once where `error` came from: the first to tell is nearest to it."""
     if not getattr(error, "_vivace_path", None):
@@ -84,6 +95,29 @@ def said(error: BaseException) -> str:
         return str(error)
     except Exception as failed:
         return f"(its message cannot be told: {type(failed).__name__})"
+
+
+class Meter:
+    """What came out of one stage so far, and since when somebody waits.
+
+    time: tells what the clock says. size: how many bytes a body has. passed: told of each part that
+    goes aside, and of all if `of_parts`. ended: told once nothing more will come, and of the error,
+    if it was one. waited_s: its reader for a part; room_s: the stage for its reader to ask again.
+    asked_at: while it is asked. left_at: while a part is out and it is not asked again.
+    """
+
+    time: Callable[[], float]
+    size: Callable[[Any], int]
+    passed: Callable[[Any, Part, float, float, bool], object]
+    ended: Callable[[Any, BaseException | None], object]
+    of_parts: bool = False
+
+    def __init__(self) -> None:
+        self.parts = self.bytes = self.aside = 0
+        self.waited_s = self.room_s = 0.0
+        self.asked_at: float | None = None
+        self.left_at: float | None = None
+        self.over = False
 
 
 class Gate:
@@ -127,7 +161,7 @@ if not TYPE_CHECKING and not os.environ.get("VIVACE_PURE_PYTHON"):
     with contextlib.suppress(ImportError):
         from vivace.flow import _speedups
 
-        _speedups.setup(Part, Part.of, is_side_lane, note_path, IS_SIGNAL)
-        from vivace.flow._speedups import Gate, Taker, hop
+        _speedups.setup(Part, Part.of, is_side_lane, note_path, IS_SIGNAL, Audio)
+        from vivace.flow._speedups import Gate, Meter, Taker, hop
 
         _IN_C = hop

@@ -180,9 +180,10 @@ class Run:
 
     def _hop(self, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
         if self.watch:
-            stream = self.watch.observed(stream, path)
-            self.opened.append((path, stream))
-        passed = hop(stream, self._aside, path)
+            passed, closable = self.watch.observed(stream, self._aside, path)
+            self.opened.append((path, closable))
+        else:
+            passed = hop(stream, self._aside, path)
         if hasattr(passed, "ag_frame"):  # the one in C rests nowhere
             self.opened.append((path, passed))
         return passed

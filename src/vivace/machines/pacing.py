@@ -103,10 +103,10 @@ class Pacer(Machine):
         """One chunk at most: what is ahead of the listener is cut as late as can be."""
         out = self._pass(now)
         if self._waiting and self._due() <= now:  # so it is audio
-            out.append(self._release(now))
-            out += self._pass(now)
-            if self._news_s >= _NEWS_S:
-                out += self._tell_news(now)
+            chunk = self._release(now)
+            if self._news_s >= _NEWS_S or self._news_s > self._waiting.seconds + 1e-9:
+                out += self._tell_news(now)  # before any of what has come is told to have left
+            out += [chunk, *self._pass(now)]
         return out + self._end(now)
 
     def deadline(self) -> float | None:
