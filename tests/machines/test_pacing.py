@@ -676,6 +676,19 @@ def test_what_is_queued_and_cut_is_told() -> None:
     ]
 
 
+def test_what_came_is_told_before_any_of_it_leaves() -> None:
+    """A chunk of two parts that came at once: who counts never sees more leave than came."""
+    pacer, told, left = Pacer(), 0.0, 0.0
+    fed = [*pacer.feed(voice(13), 0.0), *pacer.feed(voice(200), 0.0), *pacer.feed(voice(30), 0.0)]
+    for output in [*fed, *(out for at in range(300) for out in pacer.tick(at / 1000))]:
+        assert isinstance(output, Part)
+        if isinstance(output.body, Data) and output.body.value["event"] == "queued":
+            told = round(told + output.body.value["seconds"], 6)
+        left = round(left + output.seconds, 6)
+        assert left <= told
+    assert left == told == 0.243
+
+
 def test_news_are_on_the_side_lane() -> None:
     """They have the moment as `at`, and belong to no reply."""
     [news] = Pacer(zero=10.0).feed(voice(20), 12.5)
