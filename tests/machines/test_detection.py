@@ -11,6 +11,7 @@ from vivace.machines.detection import Detect, DetectionMachine
 from vivace.machines.detection_counts import DetectionCounts, DetectionReport
 from vivace.machines.detection_rules import DetectionRules, Watch
 from vivace.machines.machine import Cancel, Job, JobDone, JobFailed, Output
+from vivace.machines.pressure import Shedding
 from vivace.machines.sighting import Sighting
 from vivace.part import Data, Event, Held, Part, Reset
 
@@ -30,7 +31,10 @@ class Bench:
 
     def __init__(self, *watches: Watch, **rules: Any) -> None:
         self.counts = DetectionCounts()
-        self.machine = DetectionMachine(watches, DetectionRules(**rules), self.counts)
+        self.shedding = Shedding()
+        self.machine = DetectionMachine(
+            watches, DetectionRules(**rules), self.counts, self.shedding
+        )
         self.jobs: dict[str, Detect] = {}  # by detector
         self.cancelled: list[tuple[float, str]] = []
         self.out: list[tuple[float, Part]] = []
@@ -276,6 +280,77 @@ def test_other_items_are_no_business_of_its() -> None:
         assert bench.machine.feed(item, 1.5) == []
 
 
+# -- under pressure ---------------------------------------------------------------------------
+
+
+def test_detectors_are_shed_and_come_back() -> None:
+    """From level 2 on no job is begun: each is counted, and nothing is told; below, all are."""
+    bench = Bench(watch("eye"), watch("ear", look=lambda part: part.text))
+    bench.shedding.level = 2
+    bench.see(1.0, Part("a", at=1.0))
+    bench.see(2.0, Part("b", at=2.0))
+    assert bench.jobs == {}
+    assert bench.events == [(1.0, "a"), (2.0, "b")]  # what takes no job misses nothing
+    bench.shedding.level = 1
+    bench.see(3.0, Part("c", at=3.0))
+    assert bench.looks == {"eye": 3.0}
+    bench.answer(3.5, "c")
+    assert bench.events[2:] == [(3.0, "c"), (3.5, "c")]
+    assert bench.news == []
+    assert bench.shedding.counts == {"detectors": 2}
+    assert (bench.report.skipped_shed, bench.report.detections) == (2, 4)
+
+
+def test_what_waits_is_shed_once_its_turn_comes() -> None:
+    """A detection that has begun is not stopped; what a newer part replaced was not shed."""
+    bench = Bench(watch())
+    bench.see(1.0, Part("a"))
+    bench.shedding.level = 3
+    bench.see(1.25, Part("b"))
+    bench.see(1.5, Part("c"))
+    bench.answer(2.0, "a")
+    assert bench.jobs == {}
+    assert bench.events == [(2.0, "a")]
+    report = bench.report
+    assert (report.detections, report.skipped_busy, report.skipped_shed) == (1, 1, 1)
+    assert bench.shedding.counts == {"detectors": 1}
+
+
+def test_old_frames_are_shed_first() -> None:
+    """At level 1 each detector begins to look at one a second at most; all else is no frame."""
+    bench = Bench(watch("a"), watch("b"))
+    seen: list[tuple[float, str]] = []
+    bench.shedding.level = 1
+
+    def see(at: float, part: Part) -> None:
+        bench.see(at, part)
+        for name in list(bench.jobs):
+            seen.append((at, name))
+            bench.answer(at, name=name)
+
+    for at in (1.0, 1.25, 1.75, 2.0, 2.5):
+        see(at, frame(at))
+    see(2.5, Part("x"))
+    assert seen == [(at, name) for at in (1.0, 2.0, 2.5) for name in ("a", "b")]
+    assert bench.shedding.counts == {"frames": 6}
+    bench.shedding.level = 2  # as a frame or as a detection: each is counted once
+    see(2.75, frame(2.75))
+    see(3.0, frame(3.0))
+    assert bench.shedding.counts == {"frames": 8, "detectors": 2}
+    bench.shedding.level = 0
+    see(3.25, frame(3.25))
+    assert seen[6:] == [(3.25, "a"), (3.25, "b")]
+    assert bench.report.skipped_shed == 10
+
+
+def test_who_is_shed_is_not_waited_for() -> None:
+    """The best of a part is told without it."""
+    bench = Bench(watch("a"), watch("b", look=lambda _: True), report="best")
+    bench.shedding.level = 2
+    bench.see(1.0, Part("x"))
+    assert bench.events == [(1.0, "b")]
+
+
 # -- what goes wrong --------------------------------------------------------------------------
 
 
@@ -416,6 +491,7 @@ steps = st.lists(
         st.tuples(st.just("fail"), st.integers(0, 2)),
         st.tuples(st.just("rubbish"), st.integers(0, 2)),
         st.tuples(st.just("wait"), st.sampled_from([0.0, 0.5, 3.0])),
+        st.tuples(st.just("press"), st.integers(0, 3)),
     ),
     max_size=60,
 )
@@ -455,6 +531,8 @@ def test_nothing_is_lost_and_no_bound_is_passed(
         elif kind == "wait":
             now += value
             bench.until(now)
+        elif kind == "press":
+            bench.shedding.level = value
         elif names[value] in bench.jobs:
             results: dict[str, Any] = {"fail": ValueError("x"), "rubbish": 7}
             result = results.get(kind, [Sighting("x", 0.75), Sighting("y")])
@@ -467,7 +545,8 @@ def test_nothing_is_lost_and_no_bound_is_passed(
     assert bench.machine.done()
     assert not bench.jobs
     told = bench.report
-    skipped = told.skipped_busy + told.skipped_old + told.skipped_off
+    skipped = told.skipped_busy + told.skipped_old + told.skipped_off + told.skipped_shed
+    assert bench.shedding.counts.total() == told.skipped_shed
     assert told.detections + told.failures + skipped == 4 * parts
     # The one that looks at once has seen each part that was not too old for it.
     sightings += told.detections - (sightings // 2)

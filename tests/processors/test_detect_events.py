@@ -10,6 +10,7 @@ import pytest
 
 from vivace.errors import FlowError, StageError
 from vivace.flow.part_processor import part_processor
+from vivace.flow.pressure import Pressure
 from vivace.flow.processor import Processor, processor
 from vivace.machines.confirm import ConfirmRules
 from vivace.machines.sighting import Sighting
@@ -285,6 +286,24 @@ async def test_no_thread_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(FlowError, match="so none is begun for detector eye"):
             await looks(Part("a"))
     assert await looks(Part("a")) == "a"
+
+
+async def test_under_pressure_detectors_do_less() -> None:
+    """The stream passes as ever; what was not looked at is counted, and all comes back."""
+    script = texts((0.0, "a"), (2.0, "b"), (4.0, "c"))
+    eye = EventProcessor([slow])
+    async with Pressure() as pressure:
+        level = asyncio.get_running_loop().call_at
+        level(1.5, setattr, pressure.shedding, "level", 2)
+        level(3.5, setattr, pressure.shedding, "level", 0)
+        seen = await play(eye, script)
+        assert pressure.shed == {"detectors": 1}
+    assert [it for it in seen if not isinstance(it[1].body, Event)] == script
+    assert [(at, it.body.type) for at, it in seen if isinstance(it.body, Event)] == [
+        (1.0, "a"),
+        (5.0, "c"),
+    ]
+    assert (eye.totals.detections, eye.totals.skipped_shed) == (2, 1)
 
 
 async def test_leaving_early_stops_detectors() -> None:

@@ -16,10 +16,13 @@ from vivace.machines.confirm import Belief, Confirm, Debounce, Told
 from vivace.machines.detection_counts import DetectionCounts
 from vivace.machines.detection_rules import DetectionRules, Watch
 from vivace.machines.machine import Cancel, Item, Job, JobDone, JobFailed, Machine, Output
+from vivace.machines.pressure import Shedding
 from vivace.machines.sighting import Sighting, sightings_of
-from vivace.part import Data, Event, Part
+from vivace.part import Data, Event, Image, Part
 
 __all__ = ["Detect", "DetectionMachine"]
+
+_FRAME_S = 1.0  # between frames that a detector looks at while old ones are shed
 
 
 class Detect(Job, frozen=True, eq=False):
@@ -62,6 +65,7 @@ class _Detector:
         "confirm",
         "due",
         "failures",
+        "frame_at",
         "job",
         "off",
         "off_until",
@@ -76,6 +80,7 @@ class _Detector:
         self.job: Detect | None = None
         self.view: _View | None = None  # what the job looks at
         self.due = math.inf
+        self.frame_at = -math.inf  # when it began to look at its newest frame
         self.waiting: _View | None = None  # what it looks at next
         self.failures = 0
         self.off = False  # since too many failed; until one does not
@@ -88,6 +93,9 @@ class DetectionMachine(Machine):
     Each has the media time of the part that it was seen in. Before it come the parts that a
     transition says are to be told. On `status` comes `failed` for each failure of a detector, then
     `switched_off` and `switched_on`.
+
+    shedding: while it sheds old frames, a detector that takes a job begins to look at one a second
+    at most; while it sheds detectors, none takes a job. What is shed is counted, and nothing else.
     """
 
     def __init__(
@@ -95,7 +103,9 @@ class DetectionMachine(Machine):
         watches: Iterable[Watch],
         rules: DetectionRules | None = None,
         counts: DetectionCounts | None = None,
+        shedding: Shedding | None = None,
     ) -> None:
+        self._shedding = shedding or Shedding()
         self._rules = rules or DetectionRules()
         self._counts = counts or DetectionCounts()
         self._detectors = [_Detector(watch) for watch in watches]
@@ -203,8 +213,9 @@ class DetectionMachine(Machine):
             self._queue.remove(number)
             view, detector.waiting = detector.waiting, None
             assert view is not None, "who is in the queue waits for something"
-            if self._is_old(view.part):
-                self._counts.add("skipped_old")
+            why = self._why_not(detector, view.part, now)
+            if why:
+                self._counts.add(why)
                 out += self._left(number, view, now)
                 continue
             detector.job = Detect(number, detector.watch.name, view.part)
@@ -212,6 +223,19 @@ class DetectionMachine(Machine):
             out.append(detector.job)
             running += 1
         return out
+
+    def _why_not(self, detector: _Detector, part: Part, now: float) -> str:
+        """As what this detection is counted if it is left out; "" if it is not."""
+        if self._is_old(part):
+            return "skipped_old"
+        frame = isinstance(part.body, Image)
+        if frame and now - detector.frame_at < _FRAME_S and self._shedding.sheds("frames"):
+            return "skipped_shed"
+        if self._shedding.sheds("detectors"):
+            return "skipped_shed"
+        if frame:
+            detector.frame_at = now
+        return ""
 
     def _is_old(self, part: Part) -> bool:
         return part.at is not None and self._newest_at - part.at > self._rules.max_age_s

@@ -20,7 +20,8 @@ class DetectionReport(msgspec.Struct, frozen=True):
     events_inhibited: sightings that another event kept from being told. events_outdone: sightings
     of which a surer one was told instead.
     skipped_busy: inputs that a newer one replaced while they waited; skipped_old: that had waited
-    too long, by media time; skipped_off: that came while their detector was switched off.
+    too long, by media time; skipped_off: that came while their detector was switched off;
+    skipped_shed: that were left out under pressure.
     failures: detections that raised, made no sense, or (timeouts, which are among them) did not
     end. switched_off: how often a detector was.
     latency_p50_s, latency_p95_s: from a part's arrival until a detector had judged it; of the last
@@ -35,6 +36,7 @@ class DetectionReport(msgspec.Struct, frozen=True):
     skipped_busy: int = 0
     skipped_old: int = 0
     skipped_off: int = 0
+    skipped_shed: int = 0
     failures: int = 0
     timeouts: int = 0
     switched_off: int = 0

@@ -8,6 +8,7 @@ from typing import TypeAlias, Union
 from vivace.errors import StageError
 from vivace.flow.drive import Shell, drive
 from vivace.flow.processor import Processor
+from vivace.flow.run import current_run
 from vivace.machines.confirm import Edge, Inhibit
 from vivace.machines.detection import Detect, DetectionMachine
 from vivace.machines.detection_counts import DetectionCounts, DetectionReport
@@ -38,7 +39,8 @@ class EventProcessor(Processor):
 
     An event has the media time of the part that it was seen in, and comes as soon as it is known:
     not in the place of that part. On `status` comes `failed` when a detector raises, takes too
-    long or returns what makes no sense; then `switched_off` and `switched_on`.
+    long or returns what makes no sense; then `switched_off` and `switched_on`. Under `Pressure`
+    fewer frames are looked at, then nothing, but by detectors that look at once.
 
     Raises StageError for two detectors of one name, and numbers that let nothing happen.
     """
@@ -105,7 +107,9 @@ class EventProcessor(Processor):
     def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         self._last = DetectionCounts(self._totals)
         looks = [detector.session() for detector in self._detectors]
-        machine = DetectionMachine(map(_watch, self._detectors, looks), self._rules, self._last)
+        watches = map(_watch, self._detectors, looks)
+        shedding = current_run().shedding
+        machine = DetectionMachine(watches, self._rules, self._last, shedding)
         names = [detector.name for detector in self._detectors]
         beside = list(map(awaitable, looks, names))
 
