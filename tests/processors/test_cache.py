@@ -207,9 +207,36 @@ async def test_values_are_safe_from_callers() -> None:
         assert isinstance(part.body, Data)
         assert part.body.value == {"list": [1]}
         assert part.metadata == {"fresh": True}
-        if agent.hits:
-            part.body.value["list"].append(2)
-            part.metadata["fresh"] = False  # type: ignore[index]
+        part.body.value["list"].append(2)
+        part.metadata["fresh"] = False  # type: ignore[index]
+
+
+async def test_who_shares_an_answer_has_parts_of_its_own() -> None:
+    """Who writes into a part before the answer is whole changes neither what others get of it, nor
+    what is kept."""
+
+    @processor
+    async def model(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for _ in stream:
+            pass
+        yield Part(Data({"list": [1]}), metadata={"by": ["model"]})
+        await asyncio.sleep(1.0)
+        yield Part("the end")
+
+    agent = Cached(model)
+    seen: list[tuple[Any, Any]] = []
+
+    async def ask(after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        async for part in agent("x"):
+            if isinstance(part.body, Data):
+                seen.append((part.body.value["list"].copy(), part.metadata["by"].copy()))
+                part.body.value["list"].append(2)
+                part.metadata["by"].append("caller")
+
+    await asyncio.gather(ask(0.0), ask(0.0), ask(0.5), ask(2.0))
+    assert seen == [([1], ["model"])] * 4
+    assert agent.statistics() == CacheStatistics(misses=1, shared=2, hits=1)
 
 
 async def test_side_lanes_are_told_once() -> None:

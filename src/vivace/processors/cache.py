@@ -25,6 +25,7 @@ from vivace.flow.shared import Shared
 from vivace.flow.streams import Source, values_of
 from vivace.machines.measure import count_bytes
 from vivace.part import Data, Interrupted, Part, Reset, TurnComplete, is_side_lane
+from vivace.processors.cache_copy import own
 from vivace.processors.cache_key import Unkeyed, key_of, settings_of
 from vivace.processors.cache_store import DiskStore, MemoryStore, Room, Store
 
@@ -316,10 +317,10 @@ class _Flight:
         self.shared = Shared(self._computed, f"compute {cache[0]} for a cache")
 
     async def read(self, request: list[Part]) -> AsyncGenerator[Part, None]:
-        """Its parts, as an answer to `request`."""
+        """Its parts, as an answer to `request`: nobody else's."""
         async with aclosing(self.shared.read()) as parts:
             async for part in parts:
-                yield _moved(part, self._base, request)
+                yield own(_moved(part, self._base, request))
 
     async def _computed(self) -> AsyncGenerator[Part, None]:
         answer, begun, size, cut = self._base, now(), 0, False
