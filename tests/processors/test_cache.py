@@ -16,7 +16,7 @@ from vivace.flow.hooks import observe
 from vivace.flow.part_processor import PartProcessor, part_processor
 from vivace.flow.processor import Processor, processor
 from vivace.flow.records import Measured, Record
-from vivace.part import Data, Interrupted, Part, TurnComplete
+from vivace.part import Data, Interrupted, Part, Response, TurnComplete
 from vivace.processors.cache import Cached, CacheStatistics
 from vivace.testing import run_virtual
 
@@ -163,6 +163,20 @@ async def test_an_answer_that_says_it_was_cut_is_not_kept(end: Any) -> None:
     await timed(agent)
     await timed(agent)
     assert (asked, agent.hits) == (2, 0)
+
+
+async def test_a_tool_that_has_failed_is_asked_again() -> None:
+    """Its response says so, and is an error like any other."""
+    errors = ["no network", ""]
+
+    @part_processor
+    async def tool(part: Part) -> Part:
+        return Part.response("look", "it rains", id="1", error=errors.pop(0))
+
+    agent = Cached(tool)
+    seen = [part.body for _ in range(3) async for part in agent("x")]
+    assert [it.error for it in seen if isinstance(it, Response)] == ["no network", "", ""]
+    assert (agent.misses, agent.hits) == (2, 1)
 
 
 async def test_a_whole_answer_with_its_end_is_kept() -> None:

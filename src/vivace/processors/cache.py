@@ -24,7 +24,7 @@ from vivace.flow.run import current_run
 from vivace.flow.shared import Shared
 from vivace.flow.streams import Source, values_of
 from vivace.machines.measure import count_bytes
-from vivace.part import Data, Interrupted, Part, Reset, TurnComplete, is_side_lane
+from vivace.part import Data, Interrupted, Part, Reset, Response, TurnComplete, is_side_lane
 from vivace.processors.cache_copy import own
 from vivace.processors.cache_key import Unkeyed, key_of, settings_of
 from vivace.processors.cache_store import DiskStore, MemoryStore, Room, Store
@@ -345,7 +345,8 @@ def _is_cut(part: Part) -> bool:
     """True if the answer that it is in is none to be given again."""
     body = part.body
     stopped = isinstance(body, TurnComplete) and body.reason != "done"
-    return stopped or isinstance(body, Interrupted | Reset)
+    failed = isinstance(body, Response) and bool(body.error)
+    return stopped or failed or isinstance(body, Interrupted | Reset)
 
 
 def _turn_of(request: list[Part]) -> int:
