@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -523,10 +524,26 @@ async def test_a_file_that_is_broken_is_no_hindrance(tmp_path: Path) -> None:
     assert agent.statistics().failures == 3
 
 
+async def test_who_writes_keeps_nobody_from_reading(tmp_path: Path) -> None:
+    """While another process holds the file for writing, what is kept is found, and at once."""
+    path = tmp_path / "cache.db"
+    agent = Cached(Answers("one"), path=path)
+    await timed(agent)
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("BEGIN IMMEDIATE")
+        assert await timed(agent) == [(0.0, "hi: one")]
+        file.execute("ROLLBACK")
+    assert agent.statistics() == CacheStatistics(hits=1, misses=1)
+
+
 def test_a_file_that_cannot_be_is_told(tmp_path: Path) -> None:
-    """There is no such folder."""
-    with pytest.raises(OSError, match="no cache can be kept in"):
-        Cached(Answers("x"), path=tmp_path / "nowhere" / "cache.db")
+    """There is no such folder, it is no file, or none of a cache."""
+    (tmp_path / "text").write_text("hello " * 1000)
+    with closing(sqlite3.connect(tmp_path / "another")) as file:
+        file.execute("CREATE TABLE cached (name TEXT)")
+    for name in ("nowhere/cache.db", ".", "text", "another"):
+        with pytest.raises(OSError, match="no cache can be kept in .*; name a file"):
+            Cached(Answers("x"), path=tmp_path / name)
 
 
 def test_without_cachetools_it_is_told() -> None:

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Protocol
 
 import msgspec
@@ -103,14 +103,20 @@ class DiskStore:
         self._path = os.fspath(path)
         self._room = room
         self._lock = threading.Lock()
-        with closing(self._connect()) as file:
-            file.execute("PRAGMA journal_mode=WAL")
-            file.execute(
-                "CREATE TABLE IF NOT EXISTS cached ("
-                "key BLOB PRIMARY KEY, value BLOB NOT NULL, size INTEGER NOT NULL, "
-                "expires REAL NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID"
-            )
-            file.execute("CREATE INDEX IF NOT EXISTS by_use ON cached (used)")
+        try:
+            with closing(self._connect()) as file:
+                file.execute("PRAGMA journal_mode=WAL")
+                file.execute(
+                    "CREATE TABLE IF NOT EXISTS cached ("
+                    "key BLOB PRIMARY KEY, value BLOB NOT NULL, size INTEGER NOT NULL, "
+                    "expires REAL NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID"
+                )
+                file.execute("CREATE INDEX IF NOT EXISTS by_use ON cached (used)")
+        except sqlite3.Error as error:
+            raise OSError(
+                f"no cache can be kept in {self._path}: {error}; name a file in a folder where it "
+                "may be written, or delete what is there"
+            ) from error
 
     async def get(self, key: bytes) -> bytes | None:
         return await asyncio.to_thread(self._get, key)
@@ -122,10 +128,7 @@ class DiskStore:
         await asyncio.to_thread(self._clear)
 
     def _connect(self) -> sqlite3.Connection:
-        try:
-            return sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
-        except sqlite3.OperationalError as error:
-            raise OSError(f"no cache can be kept in {self._path}: {error}") from error
+        return sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
 
     def _get(self, key: bytes) -> bytes | None:
         with self._lock, closing(self._connect()) as file:
@@ -134,8 +137,11 @@ class DiskStore:
             ).fetchone()
             if row is None:
                 return None
-            file.execute(f"UPDATE cached SET used = {_NEXT} WHERE key = ?", (key,))
             value: bytes = row[0]
+            file.execute("PRAGMA busy_timeout=0")
+            # Whoever writes now keeps nobody from reading: this use goes unnoticed.
+            with suppress(sqlite3.OperationalError):
+                file.execute(f"UPDATE cached SET used = {_NEXT} WHERE key = ?", (key,))
             return value
 
     def _put(self, key: bytes, value: bytes) -> int:
