@@ -503,6 +503,17 @@ async def test_a_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (model.asked, agent.evictions) == (5, 2)
 
 
+async def test_no_value_is_older_than_was_asked(tmp_path: Path, monkeypatch: Any) -> None:
+    """A cache of ten seconds finds nothing that another one on its file keeps for a thousand."""
+    today = 1000.0
+    monkeypatch.setattr("time.time", lambda: today)
+    model = Answers("one")
+    for ttl_s, asked in ((1000.0, 1), (10.0, 2), (1000.0, 2), (10.0, 3)):
+        await timed(Cached(model, path=tmp_path / "cache.db", ttl_s=ttl_s, settings=""))
+        assert model.asked == asked
+        today += 15.0
+
+
 async def test_a_file_that_is_broken_is_no_hindrance(tmp_path: Path) -> None:
     """It is told on `status`, and computed."""
     path = tmp_path / "cache.db"
@@ -542,7 +553,7 @@ def test_a_file_that_cannot_be_is_told(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "another")) as file:
         file.execute("CREATE TABLE cached (name TEXT)")
     for name in ("nowhere/cache.db", ".", "text", "another"):
-        with pytest.raises(OSError, match="no cache can be kept in .*; name a file"):
+        with pytest.raises(OSError, match=r"no cache can be kept in .*; name a file"):
             Cached(Answers("x"), path=tmp_path / name)
 
 

@@ -68,7 +68,7 @@ def key(value: object, *, lasting: bool = True) -> bytes:
 VALUES: list[Any] = [
     None, True, 1, 1.0, "1", b"1", Path("1"), Color.RED, Color.BLUE, Style("a"), Style("b"),
     Point(1), Point(2), [1, 2], [2, 1], {"a": 1}, {"a": 2}, {"a": {"b": [Color.RED]}}, {1, 2},
-    frozenset({3}), int, functools, adder, adder(1), adder(2), late(), len.__class__,
+    frozenset({3}), ..., int, functools, adder, adder(1), adder(2), late(), len.__class__,
     functools.partial(adder, 1), functools.partial(adder, 2), Holds(1), Holds(2), Other(1),
     Holds(1) + Holds(2), Path.exists, part_processor(adder(1)), Style("a").__eq__,
     Point(1).__eq__, Point(2).__eq__, lambda: 1, lambda: 2, lambda value=1: value, 2**80,
@@ -86,6 +86,7 @@ def test_each_is_another() -> None:
     assert len(set(keys)) == len(VALUES)
     assert key(adder(1)) == key(adder(1))
     assert key({"a": 1, "b": 2}) == key({"b": 2, "a": 1})
+    assert key(lambda value: value[..., 0]) != key(lambda value: value[..., 1])
     assert settings_of(Holds(1), None, lasting=True) != settings_of(Other(1), None, lasting=True)
 
 
@@ -99,6 +100,41 @@ def test_what_nobody_can_tell_must_be_told() -> None:
     assert told == settings_of(Holds(there), "model 1", lasting=True)
     assert told != settings_of(Holds(there), "model 2", lasting=True)
     assert told != settings_of(Other(there), "model 1", lasting=True)
+
+
+def test_settings_are_read_as_attributes_are() -> None:
+    """However long they are and in whichever order; what nobody can tell is an error, too."""
+
+    class Long(msgspec.Struct):
+        items: list[int]
+
+        def __repr__(self) -> str:
+            return "Long(...)"
+
+    def of(settings: object) -> bytes:
+        return settings_of(Holds(1), settings, lasting=True)
+
+    assert of(Long([1])) != of(Long([2]))
+    assert of({"a": 1, "b": 2}) == of({"b": 2, "a": 1})
+    with pytest.raises(StageError, match=r"settings.* holds, a builtins.object"):
+        of({"model": object()})
+
+
+def test_slots_are_attributes() -> None:
+    """What a processor keeps in them makes another one of it; what it has not set does not."""
+
+    class Slots(Holds):
+        __slots__ = ("model", "unset")
+
+        def __init__(self, model: str) -> None:
+            super().__init__(1)
+            self.model = model
+
+    def of(model: str) -> bytes:
+        return settings_of(Slots(model), None, lasting=True)
+
+    assert of("small") != of("large")
+    assert of("small") == of("small")
 
 
 def test_rings_have_an_end() -> None:

@@ -88,7 +88,9 @@ class _Cache(Processor):
         self._processor = processor
         self._timing = timing
         self._max_bytes = max_bytes
-        self._settings = settings_of(processor, settings, lasting=path is not None)
+        # With its time: who asks for ten seconds is not given what others keep for a day.
+        told = settings_of(processor, settings, lasting=path is not None)
+        self._settings = b"%r " % ttl_s + told
         self._store: Store = MemoryStore(room) if path is None else DiskStore(path, room)
         self._counts: dict[str, int] = dict.fromkeys(CacheStatistics.__struct_fields__, 0)
         self._evictions_told = 0

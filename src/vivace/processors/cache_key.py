@@ -12,7 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    CellType,
+    CodeType,
+    EllipsisType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 import msgspec
@@ -54,7 +62,11 @@ def settings_of(processor: Processor, settings: object, *, lasting: bool) -> byt
     Raises StageError, naming the attribute.
     """
     found = _Settings(lasting)
-    told = found.of(processor, "") if settings is None else [_name(type(processor)), repr(settings)]
+    told = (
+        found.of(processor, "")
+        if settings is None
+        else [_name(type(processor)), found.of(settings, "settings")]
+    )
     return hashlib.blake2b(repr(told).encode("utf-8", "backslashreplace"), digest_size=32).digest()
 
 
@@ -66,7 +78,7 @@ class _Settings:
     def of(self, value: object, path: str) -> object:
         """`value` as nested lists of plain values, which print alike if they are alike."""
         if value is None or isinstance(
-            value, bool | int | float | complex | str | bytes | PurePath
+            value, bool | int | float | complex | str | bytes | PurePath | EllipsisType
         ):
             return (type(value).__name__, str(value) if isinstance(value, PurePath) else value)
         if isinstance(value, type | ModuleType):
@@ -100,7 +112,7 @@ class _Settings:
             case functools.partial():
                 return [self.of(it, f"{path}()") for it in (value.func, value.args, value.keywords)]
             case Processor():
-                return [_name(type(value)), self.of(vars(value), path)]
+                return [_name(type(value)), self.of(_held(value), path)]
             case msgspec.Struct():
                 held = {name: getattr(value, name) for name in value.__struct_fields__}
                 return [_name(type(value)), self.of(held, path)]
@@ -135,6 +147,16 @@ class _Settings:
             "another one in a later process; give Cached(..., settings=) what its answers depend "
             "on, such as the name of its model"
         )
+
+
+def _held(value: object) -> dict[str, Any]:
+    """Its attributes, also those that its classes have slots for."""
+    held = dict(vars(value))
+    for kind in type(value).__mro__:
+        for name, member in vars(kind).items():
+            if isinstance(member, MemberDescriptorType) and hasattr(value, name):
+                held[name] = getattr(value, name)
+    return held
 
 
 def _name(it: Any) -> str:
