@@ -31,8 +31,16 @@ def test_silence_is_a_rate_of_zero() -> None:
     rate = PerSecond(10.0)
     rate.note(0.0, 0.0)
     assert rate.rate(100.0, 10.0) == 10.0
-    assert rate.rate(100.0, 15.0) == 100.0 / 15.0
+    assert rate.rate(100.0, 15.0) == 5.0
     assert rate.rate(100.0, 20.0) == 0.0
+
+
+def test_a_pause_is_no_part_of_the_window() -> None:
+    """After ten minutes in which nothing came, what comes then is that of the last minute."""
+    rate = PerSecond()
+    rate.note(0.0, 0.0)
+    rate.note(0.0, 600.0)
+    assert rate.rate(90.0, 630.0) == 1.5
 
 
 def test_a_clock_that_goes_back_begins_anew() -> None:

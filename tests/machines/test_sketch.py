@@ -1,6 +1,8 @@
 """Quantiles in bounded room."""
 
 import math
+import sys
+import threading
 
 import pytest
 from hypothesis import example, given
@@ -111,6 +113,39 @@ def test_a_window_holds_the_newest_values(values: list[float], size: int) -> Non
         len(values),
         sketch(values).quantile(0.9),
     )
+
+
+def test_it_is_read_while_another_thread_adds() -> None:
+    """Each look finds whole values, and of all there ever were never fewer than the one before."""
+    recent, problems, done = RecentValues(100), list[BaseException](), threading.Event()
+
+    def look() -> None:
+        last = 0
+        try:
+            while not done.is_set():
+                seen = recent.all()
+                assert (seen.total, sum(seen._buckets.values())) == (seen.count, seen.count)
+                assert recent.recent().count <= 100
+                assert seen.count >= last
+                last = seen.count
+        except BaseException as error:
+            problems.append(error)
+
+    readers = [threading.Thread(target=look) for _ in range(2)]
+    every_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for reader in readers:
+            reader.start()
+        for _ in range(20_000):
+            recent.add(1.0)
+    finally:
+        done.set()
+        sys.setswitchinterval(every_s)
+        for reader in readers:
+            reader.join()
+    assert problems == []
+    assert recent.all().count == 20_000
 
 
 def test_a_window_forgets() -> None:

@@ -46,6 +46,12 @@ class PerSecond:
         """How much it grew a second; None before there is a second look at it."""
         self.note(total, now)
         at, then = self._notes[0]
+        edge = now - self._window_s
+        if (
+            at < edge and len(self._notes) > 1
+        ):  # nobody has looked for a while: as if it grew evenly
+            after, more = self._notes[1]
+            at, then = edge, then + (more - then) * (edge - at) / (after - at)
         return (total - then) / (now - at) if now > at else None
 
 
@@ -55,21 +61,24 @@ class Shares:
     A step is a part, or a turn. What happens before the first step counts with it.
     """
 
-    __slots__ = ("_counts", "_happened", "_size", "_steps")
+    __slots__ = ("_counts", "_happened", "_most", "_size", "_steps")
 
     def __init__(self, size: int) -> None:
         if size < 1:
             raise MetricsError(f"a window of {size} steps holds none; use 1 or more")
         self._size = -(-size // _SLICES)
-        self._steps: deque[int] = deque([0], maxlen=size // self._size)
-        self._counts: deque[Counter[str]] = deque([Counter()], maxlen=self._steps.maxlen)
+        self._most = size // self._size
+        # New lists at each move, so that another thread may go on to read the old ones.
+        self._steps: list[int] = [0]
+        self._counts: list[Counter[str]] = [Counter()]
         self._happened: Counter[str] = Counter()
 
     def step(self) -> None:
         """One more step."""
         if self._steps[-1] >= self._size:
-            self._steps.append(0)
-            self._counts.append(Counter())
+            gone = len(self._steps) == self._most
+            self._steps = [*self._steps[gone:], 0]
+            self._counts = [*self._counts[gone:], Counter()]
         self._steps[-1] += 1
 
     def happened(self, what: str, times: float = 1) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from math import ceil, inf, log
@@ -80,7 +79,7 @@ class Sketch:
 
     def merge(self, other: Sketch) -> None:
         """Count all that `other` has counted: as if its values had been added here."""
-        for bucket, count in other._buckets.items():
+        for bucket, count in other._buckets.copy().items():  # which may grow meanwhile
             self._buckets[bucket] = self._buckets.get(bucket, 0) + count
         self.count += other.count
         self.total += other.total
@@ -127,18 +126,22 @@ class RecentValues:
     size: the window: it holds the newest `size` values, or up to a tenth fewer, since it moves on
     by a tenth of them at once.
 
+    One thread adds; others may read meanwhile.
+
     Raises MetricsError for a window that holds nothing.
     """
 
-    __slots__ = ("_gone", "_new", "_room", "_slices", "_step")
+    __slots__ = ("_gone", "_most", "_moves", "_new", "_room", "_slices", "_step")
 
     def __init__(self, size: int) -> None:
         if size < 1:
             raise MetricsError(f"a window of {size} values holds none; use 1 or more")
         self._step = -(-size // _SLICES)
-        self._slices: deque[Sketch] = deque([Sketch()], maxlen=size // self._step)
+        self._most = size // self._step
+        self._slices: tuple[Sketch, ...] = (Sketch(),)
         self._gone = Sketch()  # what has left the window
         self._new: list[float] = []  # not in a sketch yet: many at once cost less
+        self._moves = 0  # begun and ended: odd while values move into a sketch
         self._room = min(self._step, _AT_ONCE)
 
     def add(self, value: float) -> None:
@@ -152,25 +155,42 @@ class RecentValues:
 
     def recent(self) -> Sketch:
         """The values in the window."""
-        self._take_in()
-        return _merged(self._slices)
+        return self._read(everything=False)
 
     def all(self) -> Sketch:
         """All values that were ever added: for who counts for himself since when."""
-        self._take_in()
-        return _merged([self._gone, *self._slices])
+        return self._read(everything=True)
+
+    def _read(self, everything: bool) -> Sketch:
+        # Recording must cost next to nothing, so there is no lock: who reads looks again if values
+        # have moved meanwhile, or else some would be missed, or be counted twice.
+        while True:
+            moves = self._moves
+            slices, new = list(self._slices), self._new.copy()
+            if everything:
+                slices.append(self._gone)
+            elif new and slices[-1].count >= self._step and len(slices) == self._most:
+                del slices[0]  # for the one that they will be in
+            merged = _merged(slices)
+            if moves == self._moves and not moves % 2:
+                break
+        if new:
+            merged.add_all(new)
+        return merged
 
     def _take_in(self) -> None:
-        if not self._new:
-            return
-        if self._slices[-1].count >= self._step:
-            if len(self._slices) == self._slices.maxlen:
-                self._gone.merge(self._slices[0])
-            self._slices.append(Sketch())
-        newest = self._slices[-1]
-        newest.add_all(self._new)
-        self._new = []
-        self._room = min(self._step - newest.count or self._step, _AT_ONCE)
+        self._moves += 1
+        try:
+            if self._slices[-1].count >= self._step:
+                if len(self._slices) == self._most:
+                    self._gone.merge(self._slices[0])
+                self._slices = (*self._slices[len(self._slices) == self._most :], Sketch())
+            newest = self._slices[-1]
+            newest.add_all(self._new)
+            self._new = []
+            self._room = min(self._step - newest.count or self._step, _AT_ONCE)
+        finally:
+            self._moves += 1
 
 
 def check(value: float) -> None:

@@ -7,6 +7,7 @@ by every run that it watches; the methods are for what happens outside of runs.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -98,6 +99,7 @@ class RealTimeMetrics:
         self._prompts = Shares(window_size)
         self._recorded = 0
         self._rate = PerSecond()
+        self._rating = threading.Lock()  # exporters ask in threads of their own
         self._looked_at = -1.0
         self._lags: dict[asyncio.AbstractEventLoop, tuple[LoopLag, set[int]]] = {}
         self._stories = Turns(self._turn, self._judged)
@@ -252,7 +254,8 @@ class RealTimeMetrics:
         now = now_anywhere()
         if not self._looked_at <= now < self._looked_at + 1.0:
             self._looked_at = now
-            self._rate.note(self.total_parts, now)
+            with self._rating:
+                self._rate.note(self.total_parts, now)
 
     # -- the report ---------------------------------------------------------------------------
 
@@ -280,7 +283,8 @@ class RealTimeMetrics:
     def of(self, what: str) -> dict[str, int]:
         """How often each kind of `what` has happened: "turn", "interruption", "error", "dropped",
         "shed", "cache" or "gap"."""
-        return {kind: count for (name, kind), count in self.counts.items() if name == what}
+        counts = dict(self.counts)  # exporters ask in threads of their own
+        return {kind: count for (name, kind), count in counts.items() if name == what}
 
     def sketch(self, name: str) -> Sketch:
         """All values of one of `SPREADS`, since the beginning."""
@@ -290,15 +294,17 @@ class RealTimeMetrics:
         return self.spreads[name].recent().spread()
 
     def _performance(self) -> Performance:
-        now, tokens = now_anywhere(), self._prompts.recent("tokens")
+        tokens = self._prompts.recent("tokens")
         cache = self.of("cache")
         counts = (cache.get(name, 0) for name in CacheReport.__struct_fields__)
-        tools = {name: values.recent().spread() for name, values in self.tools.items()}
-        total = self.total_parts
+        tools = {name: values.recent().spread() for name, values in dict(self.tools).items()}
+        with self._rating:
+            total, now = self.total_parts, now_anywhere()
+            rate = self._rate.rate(total, now)
         return Performance(
             processing_s=self._spread("processing_s"),
             latency_s=self._spread("latency_s"),
-            current_throughput_pps=self._rate.rate(total, now),
+            current_throughput_pps=rate,
             total_parts_processed=total,
             loop_lag_s=self._spread("loop_lag_s"),
             prompt_tokens=self._spread("prompt_tokens"),

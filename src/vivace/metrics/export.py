@@ -182,7 +182,7 @@ class _PrometheusCollector:
             if sketch.count:
                 yield _histogram(series, {(): sketch}, ())
         tools: dict[tuple[str, ...], Sketch] = {
-            (name,): values.all() for name, values in self._metrics.tools.items()
+            (name,): values.all() for name, values in dict(self._metrics.tools).items()
         }
         if tools:
             row = Series("", "vivace_tool_seconds", "How long tools took.")
