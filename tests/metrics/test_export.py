@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.metrics.talks import LONG, hold
-from vivace.errors import ExtraMissing
+from vivace.errors import ExtraMissing, MetricsError
 from vivace.flow.hooks import observe
 from vivace.flow.records import Measured
 from vivace.metrics.collect import RealTimeMetrics
@@ -137,6 +137,21 @@ async def test_what_prometheus_adds_up_never_falls() -> None:
         count = registry.get_sample_value("vivace_part_processing_seconds_count")
         assert count == number + 1
     assert metrics.report().performance.processing_s is not None
+
+
+async def test_a_registry_has_each_name_once() -> None:
+    """A second export would make a page that Prometheus refuses; every name that may come is known,
+    so that one can also be asked for alone."""
+    metrics, registry = RealTimeMetrics(), CollectorRegistry()
+    export_to_prometheus(metrics, registry)
+    with pytest.raises(MetricsError, match=r"one RealTimeMetrics watch all .*vivace_turns"):
+        export_to_prometheus(RealTimeMetrics(), registry)
+    await conversation(metrics)
+    numbers(metrics)
+    for family in text_string_to_metric_families(generate_latest(registry).decode()):
+        for sample in family.samples:
+            alone = generate_latest(registry.restricted_registry([sample.name])).decode()
+            assert sample.name in alone
 
 
 def test_the_usual_registry_is_that_of_all() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from vivace.errors import MetricsError
 from vivace.machines.sketch import Sketch, Spread
 from vivace.metrics.collect import RealTimeMetrics
 from vivace.metrics.extras import needs
@@ -158,11 +159,36 @@ def export_to_prometheus(
 
     registry: the one that `prometheus_client` has for all, unless given.
 
-    Raises ExtraMissing if `prometheus-client` is not installed.
+    Raises ExtraMissing if `prometheus-client` is not installed, MetricsError if the registry has
+    such numbers already: Prometheus takes no page that has a name twice.
     """
     with needs("Prometheus's metrics", "prometheus-client", "prometheus_client"):
         from prometheus_client import REGISTRY
-    (registry or REGISTRY).register(_PrometheusCollector(metrics))
+    try:
+        (registry or REGISTRY).register(_PrometheusCollector(metrics))
+    except ValueError as error:
+        raise MetricsError(
+            "this registry has numbers of Vivace already; let one RealTimeMetrics watch all "
+            f"agents, or give each a registry of its own ({error})"
+        ) from error
+
+
+_TOOLS = Series("", "vivace_tool_seconds", "How long tools took.")
+_PARTS = (
+    Series("", "vivace_parts_processed_total", "Parts processed."),
+    Series("", "vivace_stage_parts_total", "Parts in and out of a stage."),
+    Series(
+        "",
+        "vivace_stage_waiting_seconds_total",
+        "How long a stage waited, for input and for room.",
+    ),
+)
+_GAUGES = {
+    "vivace_pressure_level": "Pressure, 0 to 3.",
+    "vivace_real_time_capable": "1 if the p95 of all that was measured is within its limit.",
+    "vivace_stream_continuity_ratio": "The share of chunks without a gap before them.",
+    "vivace_prompt_reused_ratio": "The share of prompt tokens that were read before.",
+}
 
 
 class _PrometheusCollector:
@@ -172,8 +198,12 @@ class _PrometheusCollector:
         self._metrics = metrics
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing needs to be asked to know the names."""
-        return ()
+        """All names that there may be."""
+        from prometheus_client import core
+
+        yield from (core.HistogramMetricFamily(it.name, it.help) for it in (*HISTOGRAMS, _TOOLS))
+        yield from (core.CounterMetricFamily(it.name, it.help) for it in (*COUNTERS, *_PARTS))
+        yield from (core.GaugeMetricFamily(name, told) for name, told in _GAUGES.items())
 
     def collect(self) -> Iterator[Metric]:
         """All series that there is something to tell of."""
@@ -185,8 +215,7 @@ class _PrometheusCollector:
             (name,): values.all() for name, values in dict(self._metrics.tools).items()
         }
         if tools:
-            row = Series("", "vivace_tool_seconds", "How long tools took.")
-            yield _histogram(row, tools, ("tool",))
+            yield _histogram(_TOOLS, tools, ("tool",))
         yield from self._counters()
         yield from self._gauges()
 
@@ -199,18 +228,11 @@ class _PrometheusCollector:
                 family.add_metric([kind], count)
             yield family
         total = self._metrics.total_parts
-        yield CounterMetricFamily("vivace_parts_processed_total", "Parts processed.", value=total)
+        processed, passed, waited = _PARTS
+        yield CounterMetricFamily(processed.name, processed.help, value=total)
         stages = self._metrics.report().performance.stages
-        parts = CounterMetricFamily(
-            "vivace_stage_parts_total",
-            "Parts in and out of a stage.",
-            labels=["stage", "direction"],
-        )
-        waits = CounterMetricFamily(
-            "vivace_stage_waiting_seconds_total",
-            "How long a stage waited, for input and for room.",
-            labels=["stage", "for"],
-        )
+        parts = CounterMetricFamily(passed.name, passed.help, labels=["stage", "direction"])
+        waits = CounterMetricFamily(waited.name, waited.help, labels=["stage", "for"])
         for it in stages:
             parts.add_metric([it.path, "in"], it.parts_in)
             parts.add_metric([it.path, "out"], it.parts_out)
@@ -223,22 +245,13 @@ class _PrometheusCollector:
         from prometheus_client.core import GaugeMetricFamily
 
         report = self._metrics.report()
-        gauges = {
-            "vivace_pressure_level": (report.real_time.pressure, "Pressure, 0 to 3."),
-            "vivace_real_time_capable": (
-                report.real_time.is_real_time_capable,
-                "1 if the p95 of all that was measured is within its limit.",
-            ),
-            "vivace_stream_continuity_ratio": (
-                report.quality.stream_continuity,
-                "The share of chunks without a gap before them.",
-            ),
-            "vivace_prompt_reused_ratio": (
-                report.performance.prompt_reused,
-                "The share of prompt tokens that were read before.",
-            ),
-        }
-        for name, (value, told) in gauges.items():
+        values = (
+            report.real_time.pressure,
+            report.real_time.is_real_time_capable,
+            report.quality.stream_continuity,
+            report.performance.prompt_reused,
+        )
+        for (name, told), value in zip(_GAUGES.items(), values, strict=True):
             if value is not None:
                 yield GaugeMetricFamily(name, told, value=float(value))
 
