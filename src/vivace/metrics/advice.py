@@ -125,9 +125,14 @@ def _lag(report: Report) -> str | None:
     )
 
 
+def _is_broken(report: Report) -> bool:
+    """Gaps are counted since the beginning; those that nobody hears any more need no advice."""
+    return (report.quality.stream_continuity or 0) < 0.999
+
+
 def _late(report: Report) -> str | None:
     late, stalls = report.real_time.playout_late_s, report.real_time.stalls
-    if late is None or (late.p99 <= LATE_S and not stalls):
+    if late is None or (late.p99 <= LATE_S and not (stalls and _is_broken(report))):
         return None
     return (
         f"AudioRateLimiter lets chunks out {late.p99:.3f} s late (p99, {stalls} gaps): "
@@ -136,7 +141,7 @@ def _late(report: Report) -> str | None:
 
 
 def _underruns(report: Report) -> str | None:
-    if not report.real_time.buffer_underruns or not (report.quality.stream_continuity or 0) < 0.999:
+    if not report.real_time.buffer_underruns or not _is_broken(report):
         return None
     return (
         f"the voice makes sound slower than it plays: {report.real_time.buffer_underruns} gaps; "
@@ -171,8 +176,12 @@ def _false(report: Report) -> str | None:
     )
 
 
+# What was still to be said when the user interrupted: it is dropped on purpose.
+_MEANT = ("interruption", "void reply")
+
+
 def _drops(report: Report) -> str | None:
-    dropped = {who: n for who, n in report.quality.dropped.items() if who != "interruption"}
+    dropped = {who: n for who, n in report.quality.dropped.items() if who not in _MEANT}
     if not dropped:
         return None
     worst = max(dropped, key=lambda who: dropped[who])
