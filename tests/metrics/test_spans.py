@@ -2,7 +2,7 @@ import asyncio
 import subprocess
 import sys
 import types
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, NoReturn
 
 import pytest
@@ -22,10 +22,10 @@ from vivace.testing.script import timeline
 pytest.importorskip("opentelemetry.sdk")
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode, Tracer
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
+
+from tests.metrics.spans import Collected
 
 pytestmark = pytest.mark.virtual
 
@@ -33,33 +33,10 @@ DAY = 1_700_000_000_000_000_000  # the date when a run begins, in nanoseconds
 MS = 1_000_000
 
 
-class Collected:
-    """Where spans go, and what came."""
-
-    def __init__(self) -> None:
-        self.exporter = InMemorySpanExporter()
-        self.provider = TracerProvider()
-        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.hook = Spans(self.provider)
-
-    @property
-    def tracer(self) -> Tracer:
-        return self.provider.get_tracer("the program")
-
-    @property
-    def all(self) -> Sequence[ReadableSpan]:
-        finished: Sequence[ReadableSpan] = self.exporter.get_finished_spans()
-        return finished
-
-    def named(self, name: str) -> ReadableSpan:
-        (found,) = (span for span in self.all if span.name == name)
-        return found
-
-
 @pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected[Spans]]:
     monkeypatch.setattr("time.time_ns", lambda: DAY)
-    collected = Collected()
+    collected = Collected(Spans)
     yield collected
     collected.provider.shutdown()
 
@@ -106,7 +83,7 @@ async def run(agent: Processor, source: Any) -> list[str]:
     return [part.text async for part in agent(source)]
 
 
-async def test_a_run_and_its_stages(spans: Collected) -> None:
+async def test_a_run_and_its_stages(spans: Collected[Spans]) -> None:
     """One span for the run, within it one for each stage, at the very times, with its counts."""
     with observe(spans.hook):
         await run(copy + slow, timeline([(0.5, "hello"), (1.0, "you")]))
@@ -138,7 +115,7 @@ async def test_a_run_and_its_stages(spans: Collected) -> None:
     assert {it.status.status_code for it in spans.all} == {StatusCode.UNSET}
 
 
-async def test_a_run_later_on_has_its_own_date(spans: Collected) -> None:
+async def test_a_run_later_on_has_its_own_date(spans: Collected[Spans]) -> None:
     """The wall clock is read when a conversation begins, whatever the loop's clock says then."""
     await asyncio.sleep(3.0)
     with observe(spans.hook):
@@ -147,7 +124,7 @@ async def test_a_run_later_on_has_its_own_date(spans: Collected) -> None:
     assert (whole.start_time, whole.end_time) == (DAY, DAY + 250 * MS)
 
 
-async def test_a_run_belongs_to_the_span_it_is_begun_in(spans: Collected) -> None:
+async def test_a_run_belongs_to_the_span_it_is_begun_in(spans: Collected[Spans]) -> None:
     """The caller's active span is the parent, and is active again after the run."""
     with observe(spans.hook), spans.tracer.start_as_current_span("request") as request:
         async for _ in copy(["a", "b"]):
@@ -161,7 +138,7 @@ async def test_a_run_belongs_to_the_span_it_is_begun_in(spans: Collected) -> Non
 
 
 @pytest.mark.virtual(seeds=5)
-async def test_what_is_begun_in_a_stage_belongs_to_it(spans: Collected) -> None:
+async def test_what_is_begun_in_a_stage_belongs_to_it(spans: Collected[Spans]) -> None:
     """Runs within a run, and spans of the program's own in a stage, are below it."""
 
     @processor
@@ -185,7 +162,7 @@ async def test_what_is_begun_in_a_stage_belongs_to_it(spans: Collected) -> None:
     assert parent(spans.named("look up")) == identity(outer)
 
 
-async def test_a_run_within_a_span_of_a_stage_belongs_to_that(spans: Collected) -> None:
+async def test_a_run_within_a_span_of_a_stage_belongs_to_that(spans: Collected[Spans]) -> None:
     """What stands nearest is the parent."""
 
     @processor
@@ -201,9 +178,9 @@ async def test_a_run_within_a_span_of_a_stage_belongs_to_that(spans: Collected) 
     assert parent(spans.named("reply")) == identity(spans.named("run answers"))
 
 
-async def test_two_hooks_do_not_mix(spans: Collected) -> None:
+async def test_two_hooks_do_not_mix(spans: Collected[Spans]) -> None:
     """Each hook's stages are below its own run, although only one span can be the active one."""
-    other = Collected()
+    other = Collected(Spans)
     with observe(spans.hook), observe(other.hook):
         await run(copy + slow, "a")
     for each in (spans, other):
@@ -211,7 +188,7 @@ async def test_two_hooks_do_not_mix(spans: Collected) -> None:
         assert {parent(it) for it in stages} == {identity(each.named("run agent"))}
 
 
-async def test_an_error_is_written_down_where_it_arose(spans: Collected) -> None:
+async def test_an_error_is_written_down_where_it_arose(spans: Collected[Spans]) -> None:
     """All that failed says so; the exception itself is in one span."""
     with observe(spans.hook), pytest.raises(LookupError):
         await run(copy + broken + copy, timeline([(0.5, "a"), (1.0, "bad")]))
@@ -234,7 +211,7 @@ class Mine(Exception):
     """An error of the program's own."""
 
 
-async def test_an_error_of_no_stage_is_written_down_in_the_run(spans: Collected) -> None:
+async def test_an_error_of_no_stage_is_written_down_in_the_run(spans: Collected[Spans]) -> None:
     """A stage that cannot be opened has no span; its error is the run's, by its full name."""
 
     class Wrong(Processor):
@@ -249,7 +226,7 @@ async def test_an_error_of_no_stage_is_written_down_in_the_run(spans: Collected)
     assert attributes(spans.named("stage agent[0].copy"))["vivace.stage.ended"] == "closed"
 
 
-async def test_announcements_are_events(spans: Collected) -> None:
+async def test_announcements_are_events(spans: Collected[Spans]) -> None:
     """An interruption is in the run's span, with its turn and time, without what was heard."""
 
     @processor
@@ -268,7 +245,7 @@ async def test_announcements_are_events(spans: Collected) -> None:
     ]
 
 
-async def test_a_hundred_at_once_do_not_mix(spans: Collected) -> None:
+async def test_a_hundred_at_once_do_not_mix(spans: Collected[Spans]) -> None:
     """Each run's stages are below it, whatever runs beside it."""
     add_hook(spans.hook)
     try:
@@ -284,14 +261,14 @@ async def test_a_hundred_at_once_do_not_mix(spans: Collected) -> None:
     assert len({it.context.trace_id for it in spans.all if it.context}) == 100
 
 
-async def test_a_run_that_ended_is_forgotten(spans: Collected) -> None:
+async def test_a_run_that_ended_is_forgotten(spans: Collected[Spans]) -> None:
     """A hook that serves for weeks holds what is under way and nothing else."""
     with observe(spans.hook):
         await run(copy, "a")
     assert spans.hook._runs == {}
 
 
-async def test_runs_whose_end_nobody_tells_are_let_go(spans: Collected) -> None:
+async def test_runs_whose_end_nobody_tells_are_let_go(spans: Collected[Spans]) -> None:
     """Memory is bounded: of ten thousand runs without an end the oldest gives way, ended."""
 
     async def begin(number: int) -> None:  # a task has a context of its own, as a run has

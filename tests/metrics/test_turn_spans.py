@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,44 +17,31 @@ from vivace.testing.fakes import Caller
 
 pytest.importorskip("opentelemetry.sdk")
 
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
+
+from tests.metrics.spans import Collected
 
 pytestmark = pytest.mark.virtual
 
 DAY = 1_700_000_000_000_000_000
 
 
-class Collected:
-    """Where spans go, and what came."""
-
-    def __init__(self) -> None:
-        self.exporter = InMemorySpanExporter()
-        self.provider = TracerProvider()
-        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.hook = TurnSpans(self.provider)
-
-    @property
-    def all(self) -> Sequence[ReadableSpan]:
-        finished: Sequence[ReadableSpan] = self.exporter.get_finished_spans()
-        return finished
-
-    def turns(self) -> list[ReadableSpan]:
-        return [span for span in self.all if span.name == "turn"]
-
-    def below(self, span: ReadableSpan) -> dict[str, ReadableSpan]:
-        found = [it for it in self.all if it.parent and it.parent.span_id == identity(span)]
-        return {it.name: it for it in found}
-
-
 @pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected[TurnSpans]]:
     monkeypatch.setattr("time.time_ns", lambda: DAY)
-    collected = Collected()
+    collected = Collected(TurnSpans)
     yield collected
     collected.provider.shutdown()
+
+
+def turns(spans: Collected[TurnSpans]) -> list[ReadableSpan]:
+    return [span for span in spans.all if span.name == "turn"]
+
+
+def below(spans: Collected[TurnSpans], span: ReadableSpan) -> dict[str, ReadableSpan]:
+    found = [it for it in spans.all if it.parent and it.parent.span_id == identity(span)]
+    return {it.name: it for it in found}
 
 
 def identity(span: Any) -> int:
@@ -72,15 +59,15 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
 
 
-async def test_each_turn_is_a_tree(spans: Collected) -> None:
+async def test_each_turn_is_a_tree(spans: Collected[TurnSpans]) -> None:
     """The turn, and below it every step at its very time, by the conventions for models."""
     with observe(spans.hook):
         await hold(Caller([(0.5, 1.5, "hello"), (3.0, 4.4, "stop that now")], 8.0), LONG, "fine")
-    first, second = spans.turns()
+    first, second = turns(spans)
     assert first.parent is second.parent is None
     assert times(first) == (1.504, 4.04)
     assert times(second) == (4.416, 4.96)
-    steps = spans.below(first)
+    steps = below(spans, first)
     assert {name: times(span) for name, span in steps.items()} == {
         "transcribe": (1.504, 1.74),
         "detect turn": (1.504, 1.744),
@@ -104,11 +91,11 @@ async def test_each_turn_is_a_tree(spans: Collected) -> None:
     assert "hello" not in str([attributes(span) for span in spans.all])
 
 
-async def test_below_the_span_of_the_run(spans: Collected) -> None:
+async def test_below_the_span_of_the_run(spans: Collected[TurnSpans]) -> None:
     """With `Spans` beside it the turns are children of the run's span, in one trace."""
     with observe(Spans(spans.provider)), observe(spans.hook):
         await hold(Caller([(0.5, 1.5, "hello")], 4.0), "fine")
-    (turn,) = spans.turns()
+    (turn,) = turns(spans)
     (run,) = (span for span in spans.all if turn.parent and identity(span) == turn.parent.span_id)
     assert run.name == "run agent"
 
@@ -122,7 +109,7 @@ def said(at: float, **facts: Any) -> Said:
     return Said(1, at, Part(Data(facts), substream="status"))
 
 
-def test_tools_and_failures(spans: Collected) -> None:
+def test_tools_and_failures(spans: Collected[TurnSpans]) -> None:
     """A tool is a span of its own; a turn and a model that failed have the status ERROR."""
     told(
         spans.hook,
@@ -133,18 +120,18 @@ def test_tools_and_failures(spans: Collected) -> None:
         said(2.0, event="failed", what="reply", turn=1, error="no model"),
         Announced(1, 2.5, Played(1, "failed")),
     )
-    (turn,) = spans.turns()
+    (turn,) = turns(spans)
     assert times(turn) == (1.0, 2.5)
     assert turn.status.status_code == StatusCode.ERROR
     assert turn.status.description == "no model"
-    steps = spans.below(turn)
+    steps = below(spans, turn)
     assert times(steps["execute_tool clock"]) == (1.25, 1.75)
     assert attributes(steps["execute_tool clock"])["gen_ai.tool.name"] == "clock"
     assert attributes(steps["chat model"])["error.type"] == "LookupError"
     assert "gen_ai.usage.input_tokens" not in attributes(steps["chat model"])
 
 
-def test_runs_are_bounded(spans: Collected) -> None:
+def test_runs_are_bounded(spans: Collected[TurnSpans]) -> None:
     """Of runs whose end nobody told the oldest is let go, and makes no span any more."""
     for run in range(1, 10_003):
         spans.hook(RunStarted(run, None, "agent", 0.0))
