@@ -453,6 +453,19 @@ async def test_what_a_job_raises_comes_back() -> None:
     assert await watch(Driven(machine, fail), ["go"]) == [(0.5, "failed: broken")]
 
 
+async def test_a_job_that_is_cancelled_from_inside_has_failed() -> None:
+    """By what it awaits, and not by the machine: else that would wait for it forever."""
+
+    async def cancelled(job: Job, shell: Shell) -> None:
+        await asyncio.sleep(0.5)
+        raise asyncio.CancelledError
+
+    machine = Told(part=starts(Work("a")), other=tells)
+    label = Work("a").label
+    told = f"failed: {label} was cancelled from inside"
+    assert await watch(Driven(machine, cancelled), ["go"]) == [(0.5, told)]
+
+
 @pytest.mark.virtual(seeds=20)
 async def test_a_cancelled_job_answers_nothing() -> None:
     """After `Cancel` no answer comes, also if the job was just done or fails while leaving."""

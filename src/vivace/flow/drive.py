@@ -340,6 +340,12 @@ class _Shell:
     async def _work(self, job: Job, do: Do) -> None:
         try:
             answer: Item = JobDone(job, await do(job, self))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None, "it runs in a task of its own"
+            if task.cancelling():
+                raise
+            answer = JobFailed(job, FlowError(f"{job.label} was cancelled from inside"))
         except Exception as error:
             answer = JobFailed(job, error)
         if self._jobs.pop(job, None) is not None:
