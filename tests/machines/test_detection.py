@@ -1,5 +1,6 @@
 """Detectors beside a stream: who looks at what, what is told, and what is not."""
 
+import math
 from typing import Any, Literal
 
 import pytest
@@ -261,6 +262,26 @@ def test_what_is_too_old_is_not_looked_at() -> None:
     bench.see(2.0, frame(10.0))
     assert bench.looks == {}
     assert bench.report.skipped_old == 2
+
+
+@pytest.mark.parametrize("reset", [Reset(), Part(Reset())])
+def test_after_a_reset_time_may_begin_anew(reset: Any) -> None:
+    """Announced or in the stream: what comes then is not behind what was before."""
+    bench = Bench(watch(wants=lambda part: not isinstance(part.body, Reset)))
+    bench.see(1.0, frame(100.0))
+    bench.answer(1.0)
+    bench.take(2.0, [it for it in bench.machine.feed(reset, 2.0) if it is not reset])
+    bench.see(2.0, frame(0.0))
+    assert bench.looks == {"eye": 0.0}
+
+
+def test_a_time_without_end_makes_nothing_old() -> None:
+    """One part with a time that cannot be is looked at, and blinds nobody to the next."""
+    bench = Bench(watch())
+    bench.see(1.0, frame(math.inf))
+    bench.answer(1.0)
+    bench.see(2.0, frame(2.0))
+    assert bench.looks == {"eye": 2.0}
 
 
 def test_without_media_time_nothing_is_old() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +25,9 @@ from vivace.part import Data, Event, Part
         (0.0, []),
         (np.float32(0.5), [Sighting("eye", 0.5)]),
         (np.bool_(True), [Sighting("eye")]),
+        (np.float64(0.5), [Sighting("eye", 0.5)]),
+        (Sighting("cat", np.float64(0.5)), [Sighting("cat", 0.5)]),
+        ({"type": "cat", "confidence": np.float32(0.5)}, [Sighting("cat", 0.5)]),
         (" motion\n", [Sighting("motion")]),
         (Sighting("cat", 0.5, "A cat.", [1, 2]), [Sighting("cat", 0.5, "A cat.", [1, 2])]),
         (Sighting("cat", 0.0), []),
@@ -43,7 +47,9 @@ from vivace.part import Data, Event, Part
 )
 def test_what_makes_sense(result: Any, seen: list[Sighting]) -> None:
     """Whatever a detector may return is read as what it saw."""
-    assert sightings_of(result, "eye") == seen
+    found = sightings_of(result, "eye")
+    assert found == seen
+    assert msgspec.json.encode(found)  # whatever it was, a client can be told
 
 
 @pytest.mark.parametrize(
@@ -57,6 +63,9 @@ def test_what_makes_sense(result: Any, seen: list[Sighting]) -> None:
         (Part(Data(None, "a/b", b"x")), "a part of a/b"),
         (1.5, "eye is sure to 1.5; a confidence is from 0 to 1"),
         (float("nan"), "sure to nan"),
+        (Sighting("cat", "high"), "which JSON cannot hold: could not convert string"),  # type: ignore[arg-type]
+        (Sighting("cat", data=np.zeros(2)), r"eye returned .*, which JSON cannot hold"),
+        ({"type": "cat", "data": {"at": object()}}, "which JSON cannot hold"),
         (Sighting("cat", -0.1), "sure to -0.1"),
         ({"type": "cat", "confidence": 2}, "sure to 2"),
         ({"type": 3}, "Expected `str`, got `int` - at `\\$.type`"),

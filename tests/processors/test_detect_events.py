@@ -12,7 +12,7 @@ from vivace.errors import FlowError, StageError
 from vivace.flow.part_processor import part_processor
 from vivace.flow.pressure import Pressure
 from vivace.flow.processor import Processor, processor
-from vivace.machines.confirm import ConfirmRules
+from vivace.machines.confirm import ConfirmRules, Transition
 from vivace.machines.sighting import Sighting
 from vivace.models import Scripted
 from vivace.part import Data, Event, Part, SpeechStarted
@@ -304,6 +304,38 @@ async def test_under_pressure_detectors_do_less() -> None:
         (5.0, "c"),
     ]
     assert (eye.totals.detections, eye.totals.skipped_shed) == (2, 1)
+
+
+async def test_a_detector_that_is_cancelled_from_inside_has_failed() -> None:
+    """At once, like any other error, and not at its time limit."""
+
+    async def cancelled(part: Part) -> None:
+        raise asyncio.CancelledError
+
+    error = "FlowError: detector cancelled was cancelled from inside"
+    assert await status([cancelled], texts((1.0, "a"))) == [(1.0, "failed", error)]
+
+
+async def test_what_is_made_as_it_is_asked_for_is_made_in_the_thread() -> None:
+    """A plain function may return the work instead of doing it."""
+    threads: list[str] = []
+
+    def see(text: str) -> str:
+        threads.append(threading.current_thread().name)
+        return text
+
+    def lazy(part: Part) -> Iterator[str]:
+        return map(see, ["a"])
+
+    assert await events([lazy], texts((1.0, "x"))) == [(1.0, "a")]
+    assert threads == ["detector lazy"]
+
+
+def test_outputs_of_transitions_are_parts() -> None:
+    """What none can be made of is told at the beginning: later it would end the stream."""
+    for output in (object(), Transition(output=["It rains.", 7])):
+        with pytest.raises(StageError, match=r"the transition \('\*', 'rain'\): a builtins"):
+            Detector(plain, rules=ConfirmRules(transitions={("*", "rain"): output}))
 
 
 async def test_leaving_early_stops_detectors() -> None:

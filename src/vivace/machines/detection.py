@@ -18,7 +18,7 @@ from vivace.machines.detection_rules import DetectionRules, Watch
 from vivace.machines.machine import Cancel, Item, Job, JobDone, JobFailed, Machine, Output
 from vivace.machines.pressure import Shedding
 from vivace.machines.sighting import Sighting, sightings_of
-from vivace.part import Data, Event, Image, Part
+from vivace.part import Data, Event, Image, Part, Reset
 
 __all__ = ["Detect", "DetectionMachine"]
 
@@ -119,11 +119,16 @@ class DetectionMachine(Machine):
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
             case Part():
+                if isinstance(item.body, Reset):
+                    self._newest_at = -math.inf
                 out: list[Output] = [item, *self._see(item, now)]
             case JobDone(job=Detect() as job, result=result):
                 out = self._answered(job, result, None, now)
             case JobFailed(job=Detect() as job, error=error):
                 out = self._answered(job, None, error, now)
+            case Reset():  # what comes now may count its time anew
+                self._newest_at = -math.inf
+                return []
             case _:
                 return []
         return self._settled(out, now)
@@ -165,7 +170,7 @@ class DetectionMachine(Machine):
     # -- who looks at what --------------------------------------------------------------------
 
     def _see(self, part: Part, now: float) -> list[Output]:
-        if part.at is not None:
+        if part.at is not None and math.isfinite(part.at):
             self._newest_at = max(self._newest_at, part.at)
         out: list[Output] = []
         wanted = []

@@ -55,8 +55,7 @@ def sightings_of(result: Any, name: str) -> list[Sighting]:
 
 
 def _sighting(value: Any, name: str) -> Sighting | None:
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()  # a number of numpy's
+    value = _plain(value)
     match value:
         case None | False:
             return None
@@ -89,13 +88,27 @@ def _of_fields(fields: Mapping[str, Any], name: str) -> Sighting | None:
     if fields.get("type", "") is None:
         return None
     try:
-        return _checked(msgspec.convert(dict(fields), Sighting), name)
+        plain = {key: _plain(value) for key, value in fields.items()}
+        return _checked(msgspec.convert(plain, Sighting), name)
     except msgspec.ValidationError as error:
         text = f"{name} returned {dict(fields)!r:.100}, which is no event: {error}"
         raise PartError(text) from error
 
 
+def _plain(value: Any) -> Any:
+    """A number of numpy's as one of Python's."""
+    scalar = getattr(value, "shape", None) == () and hasattr(value, "item")
+    return value.item() if scalar else value
+
+
 def _checked(seen: Sighting, name: str) -> Sighting | None:
+    try:
+        seen = msgspec.structs.replace(seen, confidence=float(seen.confidence))
+        msgspec.json.encode(seen.data)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PartError(
+            f"{name} returned {seen!r:.100}, which JSON cannot hold: {error}"
+        ) from error
     if not 0 <= seen.confidence <= 1:
         raise PartError(f"{name} is sure to {seen.confidence!r}; a confidence is from 0 to 1")
     if not seen.type or len(seen.type) > _LONGEST or "\n" in seen.type:

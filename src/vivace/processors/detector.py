@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import AsyncIterable, Callable, Generator
+from collections.abc import AsyncIterable, Callable, Iterator
 from contextlib import aclosing
 from itertools import islice
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -20,7 +20,7 @@ from vivace.flow.drive import Shell
 from vivace.flow.part_processor import PartProcessor
 from vivace.flow.processor import Processor
 from vivace.flow.worker import in_thread
-from vivace.machines.confirm import ConfirmRules
+from vivace.machines.confirm import ConfirmRules, Transition
 from vivace.machines.detection_rules import Turn
 from vivace.machines.sighting import MOST
 from vivace.part import Audio, Event, Image, Part, Signal, is_side_lane
@@ -66,7 +66,8 @@ class Detector:
         "after" the reply under way, "over" it.
     time_limit_s: a detection that takes longer has failed.
 
-    Subclasses override `session`. Raises StageError for what cannot detect anything.
+    Subclasses override `session`. Raises StageError for what cannot detect anything, and rules of
+    transitions with outputs that no part can be made of.
     """
 
     at_once = False
@@ -103,6 +104,7 @@ class Detector:
         self._on = on
         self.name: str = name or _name_of(self if detect is None else detect)
         self.rules: ConfirmRules = rules or ConfirmRules()
+        _check_outputs(self.rules)
         self.triggers_turn: Turn = turns[triggers_turn]
         self.time_limit_s = time_limit_s
 
@@ -126,6 +128,16 @@ class Detector:
 
 
 _KINDS: dict[str, Any] = {"any": object, "text": str, "audio": Audio, "image": Image}
+
+
+def _check_outputs(rules: ConfirmRules) -> None:
+    for change, row in (rules.transitions or {}).items():
+        output = row.output if isinstance(row, Transition) else row
+        for it in output if isinstance(output, list | tuple) else [output]:
+            try:
+                _ = it is None or Part.of(it)
+            except PartError as error:
+                raise StageError(f"the output of the transition {change}: {error}") from error
 
 
 def _name_of(detect: object) -> str:
@@ -165,8 +177,8 @@ class InThreads:
     def _call(self, part: Part) -> Any:
         try:
             result = self._look(part)
-            # A generator's values are made where it was begun.
-            return list(islice(result, MOST + 1)) if isinstance(result, Generator) else result
+            # What is made as it is asked for is made here, and not on the loop.
+            return list(islice(result, MOST + 1)) if isinstance(result, Iterator) else result
         finally:
             self._at_work = False
 
