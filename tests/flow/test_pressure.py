@@ -56,6 +56,27 @@ async def test_a_busy_loop_presses_and_all_comes_back() -> None:
     assert pressure_level() == 0
 
 
+async def test_after_its_block_nothing_is_left_out() -> None:
+    """Whatever still runs does all of its work again, and is told."""
+    levels: list[int] = []
+    async with Pressure() as pressure:
+        pressure.on_change(levels.append)
+        await hog(0.2, times=5)
+        assert pressure.sheds("detectors")
+    assert levels == [3, 0]
+    assert not pressure.sheds("frames")
+    assert pressure.shed == {"detectors": 1}
+
+
+async def test_a_block_within_another() -> None:
+    """After it the outer one holds again."""
+    async with Pressure() as outer:
+        outer.shedding.level = 1
+        async with Pressure():
+            assert pressure_level() == 0
+        assert pressure_level() == 1
+
+
 async def test_each_change_is_told_on_status() -> None:
     """With the level and what it sheds; hooks are told too, and runs inside runs once."""
     seen: list[Record] = []
@@ -142,7 +163,7 @@ async def test_sound_that_waits_presses() -> None:
         pressure.on_change(levels.append)
         async for _ in Driven()(microphone()):
             pass
-    assert levels == [1, 2, 3]
+    assert levels == [1, 2, 3, 0]  # the last one as the block ends
 
 
 async def test_chunks_that_leave_late_press() -> None:
@@ -212,6 +233,6 @@ async def test_a_stage_asks() -> None:
         pass
     assert found == [True, True, False]
     shed = [(it.what, it.value) for it in seen if isinstance(it, Measured) and "shed" in it.what]
-    assert shed == [("shed.detectors", 1.0)]
+    assert shed == [("shed.detectors", 1.0), ("shed.detectors", 1.0)]  # the last one at its end
     work: Work = "detectors"
     assert pressure.shed[work] == 5

@@ -48,21 +48,29 @@ class Pressure:
 
     def __init__(self, rules: PressureRules | None = None, *, every_s: float = 0.02) -> None:
         self.shedding: Shedding = Shedding()
+        self._rules = rules
         self._machine = PressureMachine(rules)
         self._lag = LoopLag(every_s, keep=1, tell=self._look)
         self._late_s = self._queue_s = 0.0  # the worst since it was looked at
         self._runs: WeakSet[Told] = WeakSet()
         self._listeners: list[Callable[[int], object]] = []
         self._told: Counter[Work] = Counter()
+        self._around: Pressure | None = None  # the one that holds again after this one
 
     async def __aenter__(self) -> Pressure:
+        self._around = _here.get()
         _here.set(self)
         self._lag.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._lag.stop()
-        _here.set(None)
+        _here.set(self._around)
+        # Runs may outlive the block, and nobody would tell them that the load has gone.
+        if self.level:
+            self._change(0)
+        self.shedding.share = 1.0
+        self._machine = PressureMachine(self._rules)
 
     # -- asking and being told ----------------------------------------------------------------
 
@@ -104,8 +112,10 @@ class Pressure:
             run.measured("pressure", "pressure", self.level)
 
     def leave(self, run: Told) -> None:
-        """Tell it no more."""
-        self._runs.discard(run)
+        """Tell it no more, but what was left out since it was told last."""
+        if run in self._runs:
+            self._tell_shed(run)
+            self._runs.discard(run)
 
     def _look(self, lag_s: float) -> None:
         load = Load(lag_s, self._queue_s, self._late_s)
@@ -114,13 +124,16 @@ class Pressure:
         for level in self._machine.feed(load, at):
             self._change(level)
         self.shedding.share = self._machine.share(at)
+        run = next(iter(self._runs), None)  # counts are of the loop, so one is told
+        if run is not None:
+            self._tell_shed(run)
+
+    def _tell_shed(self, run: Told) -> None:
         new = self.shedding.counts - self._told
         if new:
             self._told = Counter(self.shedding.counts)
-            run = next(iter(self._runs), None)  # counts are of the loop, so one is told
             for work, times in new.items():
-                if run is not None:
-                    run.measured("pressure", f"shed.{work}", times)
+                run.measured("pressure", f"shed.{work}", times)
 
     def _change(self, level: int) -> None:
         self.shedding.level = level
