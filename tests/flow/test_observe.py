@@ -1,8 +1,13 @@
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
-from vivace.flow.observe import LagReport, LoopLag
+from vivace.flow.hooks import observe
+from vivace.flow.observe import LagReport, LoopLag, beside, is_beside
+from vivace.flow.processor import processor
+from vivace.flow.records import Record, RunStarted
+from vivace.part import Part
 from vivace.testing import VirtualLoop
 
 pytestmark = pytest.mark.virtual
@@ -66,6 +71,29 @@ async def test_nothing_is_measured_after_the_block() -> None:
     await asyncio.sleep(1.0)
     await lag.__aexit__()
     assert lag.report().samples == samples
+
+
+async def test_runs_that_look_on_say_so() -> None:
+    """Those that begin in the block, those within them, and no others."""
+    seen: list[Record] = []
+
+    @processor
+    async def inner(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            yield part
+
+    @processor
+    async def outer(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in inner(stream):
+            yield part
+
+    with observe(seen.append):
+        with beside():
+            assert is_beside()
+            assert [part.text async for part in outer("a")] == ["a"]
+        assert [part.text async for part in inner("a")] == ["a"]
+    runs = [(it.name, it.beside) for it in seen if isinstance(it, RunStarted)]
+    assert runs == [("outer", True), ("inner", True), ("inner", False)]
 
 
 async def test_each_sample_is_told_until_it_is_stopped() -> None:

@@ -288,7 +288,7 @@ def test_numbers_that_stages_tell() -> None:
 
 
 def test_what_has_many_names_is_bounded() -> None:
-    """Tools and failures beyond some are one row."""
+    """Tools, failures and who drops parts, beyond some are one row."""
     metrics = RealTimeMetrics()
     for number in range(700):
         metrics(Measured(1, 0.0, f"tool{number}", "tool_s", 0.5))
@@ -296,6 +296,10 @@ def test_what_has_many_names_is_bounded() -> None:
     assert len(metrics.report().performance.tools_s) == 65
     assert metrics.report().performance.tools_s["(others)"].p50 == pytest.approx(0.5)
     assert metrics.of("error")["(others)"] == 60
+    for number in range(700):
+        metrics(Measured(1, 0.0, f"buffer{number}", "dropped", 2))
+        metrics(Measured(1, 0.0, "mine", f"shed.work{number}", 1))
+    assert (metrics.of("dropped"), metrics.of("shed")) == ({"(others)": 1400}, {"(others)": 700})
 
 
 def test_other_records_are_none_of_its_business() -> None:

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.metrics.talks import LONG, hold
+from tests.metrics.talks import LONG, agent, hold
 from vivace.flow.hooks import observe
 from vivace.flow.records import Announced, Measured, Record, RunFinished, RunStarted, Said
 from vivace.metrics.spans import Spans
 from vivace.metrics.turn_spans import TurnSpans
+from vivace.models.scripted import Scripted
 from vivace.part import Data, Part, Played
+from vivace.processors.detect_events import EventProcessor
+from vivace.processors.detect_with_model import ModelDetector
 from vivace.testing.fakes import Caller
 
 pytest.importorskip("opentelemetry.sdk")
@@ -98,6 +101,17 @@ async def test_below_the_span_of_the_run(spans: Collected[TurnSpans]) -> None:
     (turn,) = turns(spans)
     (run,) = (span for span in spans.all if turn.parent and identity(span) == turn.parent.span_id)
     assert run.name == "run agent"
+
+
+async def test_a_detectors_model_is_no_step_of_a_turn(spans: Collected[TurnSpans]) -> None:
+    """However often it is asked meanwhile: the steps are those of who answers."""
+    nothing = ModelDetector(Scripted(['{"type": "nothing"}'] * 400), "Who?", on="audio")
+    caller = Caller([(0.5, 1.5, "hello")], 4.0)
+    with observe(spans.hook):
+        async for _ in (EventProcessor([nothing]) + agent(caller, "fine"))(caller):
+            pass
+    (turn,) = turns(spans)
+    assert list(below(spans, turn)) == ["transcribe", "detect turn", "chat agent", "play"]
 
 
 def told(hook: TurnSpans, *records: Record) -> None:

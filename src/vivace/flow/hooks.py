@@ -20,6 +20,7 @@ from vivace.errors import FlowError
 from vivace.flow.bus import Bus
 from vivace.flow.clock import clock
 from vivace.flow.hop import Aside, Meter, hop, metered
+from vivace.flow.observe import is_beside
 from vivace.flow.records import (
     Announced,
     Ended,
@@ -137,7 +138,7 @@ class Watch:
         self._meters: list[_Meter] = []
         self._error: BaseException | None = None  # the newest one, and the stage it came from
         self._origin = ""
-        self._tell(RunStarted(self._run, self._parent, name, self._now()))
+        self._tell(RunStarted(self._run, self._parent, name, self._now(), is_beside()))
         if self._bus:
             self._bus.subscribe(self._announced)
 

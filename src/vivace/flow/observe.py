@@ -1,14 +1,33 @@
-"""Watching from the inside: how late the event loop is."""
+"""Watching from the inside: how late the event loop is, and which runs only look on."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import msgspec
 
-__all__ = ["LagReport", "LoopLag"]
+__all__ = ["LagReport", "LoopLag", "beside", "is_beside"]
+
+_beside: ContextVar[bool] = ContextVar("vivace_beside", default=False)
+
+
+@contextmanager
+def beside() -> Iterator[None]:
+    """Runs that begin in the block, and those within them, are no part of what is answered."""
+    token = _beside.set(True)
+    try:
+        yield
+    finally:
+        _beside.reset(token)
+
+
+def is_beside() -> bool:
+    """True within such a block."""
+    return _beside.get()
 
 
 class LagReport(msgspec.Struct, frozen=True):

@@ -71,12 +71,14 @@ class RunStarted(msgspec.Struct, frozen=True):
     """A run begins: its first part was asked for.
 
     Told in the run's own context: context variables that a hook sets now, all its stages see.
+    beside: it is no part of what its parent answers, such as a detector's that looks on.
     """
 
     run: int
     parent: int | None
     name: str
     at: float
+    beside: bool = False
 
 
 class StageStarted(msgspec.Struct, frozen=True):

@@ -183,14 +183,15 @@ class RealTimeMetrics:
         elif what == "tool_s":
             self._tool(record.by, value)
         elif what in ("dropped", "refused"):
-            self.counts["dropped", record.by if what == "dropped" else "void reply"] += round(value)
+            who = record.by if what == "dropped" else "void reply"
+            self._count("dropped", who, round(value))
         elif what in ("buffer_underruns", "stalls"):
             self.counts["gap", what] += round(value)
             self._chunks.happened("gap")
         elif what in ("hits", "misses", "shared", "evictions"):
             self.counts["cache", what] += round(value)
         elif what.startswith("shed."):
-            self.counts["shed", what.removeprefix("shed.")] += round(value)
+            self._count("shed", what.removeprefix("shed."), round(value))
         elif what == "pressure":
             self.pressure = round(value)
 
@@ -204,9 +205,13 @@ class RealTimeMetrics:
             self._error(str(news.get("what", "")))
 
     def _error(self, where: str) -> None:
-        known = ("error", where) in self.counts or len(self.counts) < 10 * _NAMES
-        self.counts["error", where if known else "(others)"] += 1
+        self._count("error", where)
         self._turns.happened("error")
+
+    def _count(self, what: str, kind: str, times: int = 1) -> None:
+        """Count something whose kinds are named by whoever tells of it."""
+        known = (what, kind) in self.counts or len(self.counts) < 10 * _NAMES
+        self.counts[what, kind if known else "(others)"] += times
 
     def _turn(self, story: TurnStory) -> None:
         self._turns.step()

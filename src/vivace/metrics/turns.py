@@ -172,18 +172,18 @@ class Turns:
             self._talks[record.run] = _Talk(record.run, record.name)
             return
         self._talks[record.run] = above
-        above.models[record.run] = (record.name, record.at)
+        if not record.beside:
+            above.models[record.run] = (record.name, record.at)
 
     def _end(self, record: RunFinished) -> None:
         talk = self._talks.pop(record.run, None)
         if talk is None:
             return
         if record.run != talk.run:
-            name, begun_at = talk.models.pop(record.run, ("", record.at))
-            story = talk.now or talk.cut
-            if story is not None and len(story.models) < _STEPS:
+            model, story = talk.models.pop(record.run, None), talk.now or talk.cut
+            if model is not None and story is not None and len(story.models) < _STEPS:
                 error = type(record.error).__name__ if record.error else ""
-                story.models.append(Step(name, begun_at, record.at, error))
+                story.models.append(Step(*model, record.at, error))
             return
         self._settle(talk)
         if talk.now is not None:

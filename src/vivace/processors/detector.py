@@ -17,6 +17,7 @@ import msgspec
 
 from vivace.errors import FlowError, PartError, StageError
 from vivace.flow.drive import Shell
+from vivace.flow.observe import beside
 from vivace.flow.part_processor import PartProcessor
 from vivace.flow.processor import Processor
 from vivace.flow.worker import in_thread
@@ -217,16 +218,17 @@ def answered(text: str) -> Any:
 async def _through(processor: Processor, part: Part, shell: Shell) -> list[Any]:
     seen: list[Any] = []
     text = ""
-    async with processor.run(part) as parts:
-        async for made in parts:
-            if is_side_lane(made.substream):
-                await shell.emit(made)
-            elif made.text and made.role == "model":
-                text += made.text
-            elif made is not part and not isinstance(made.body, Signal):
-                seen.append(made)
-            if len(seen) > MOST or len(text) > _MOST_CHARS:
-                break
+    with beside():
+        async with processor.run(part) as parts:
+            async for made in parts:
+                if is_side_lane(made.substream):
+                    await shell.emit(made)
+                elif made.text and made.role == "model":
+                    text += made.text
+                elif made is not part and not isinstance(made.body, Signal):
+                    seen.append(made)
+                if len(seen) > MOST or len(text) > _MOST_CHARS:
+                    break
     answer = answered(text)
     return [*seen, *(answer if isinstance(answer, list) else [answer])]
 
