@@ -13,11 +13,16 @@ from vivace.flow.hooks import add_hook, observe, remove_hook
 from vivace.flow.processor import processor
 from vivace.flow.records import Announced, Measured, PartPassed, StageId
 from vivace.flow.run import current_run
+from vivace.live.live_model import LiveModelProcessor
 from vivace.metrics.collect import RealTimeMetrics
 from vivace.part import Data, Part, Playing
 from vivace.processors.buffer import buffer
+from vivace.processors.detect_speech import DetectSpeech
+from vivace.processors.detect_turn import DetectTurn
+from vivace.processors.rate_limit import AudioRateLimiter
+from vivace.processors.transcribe import Transcribe
 from vivace.testing import VirtualLoop
-from vivace.testing.fakes import Caller
+from vivace.testing.fakes import Caller, FakeDetector, FakeTranscriber, FakeTurnDetector
 
 pytestmark = pytest.mark.virtual
 
@@ -242,6 +247,29 @@ async def test_drops_and_failures_name_who() -> None:
     assert quality.error_rate == 4.0
 
 
+async def test_a_reply_that_fails_is_one_error() -> None:
+    """It is told where it arose and what came of it; in the rate it counts once."""
+
+    @processor
+    async def fails(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            if part.role == "model":
+                yield part
+        raise LookupError("no model")
+
+    caller = Caller([(0.5, 1.5, "hello"), (4.0, 5.0, "hello again")], 9.0)
+    hears = Transcribe(FakeTranscriber(caller.texts))
+    ears = DetectSpeech(FakeDetector()) + hears + DetectTurn(FakeTurnDetector())
+    metrics = RealTimeMetrics()
+    with observe(metrics):
+        async for _ in (ears + LiveModelProcessor(fails) + AudioRateLimiter())(caller):
+            pass
+    quality = metrics.report().quality
+    assert quality.turns == {"failed": 2}
+    assert quality.errors == {"fails": 2, "reply": 2}
+    assert quality.error_rate == 1.0
+
+
 async def test_a_gap_in_the_sound() -> None:
     """Sound that came too late is a gap; the share of chunks without one is the continuity."""
 
@@ -251,8 +279,6 @@ async def test_a_gap_in_the_sound() -> None:
             for _ in range(2):
                 yield Part.audio(bytes(960 * 10), rate=24_000, role="model", turn=1)
                 await asyncio.sleep(0.5)
-
-    from vivace.processors.rate_limit import AudioRateLimiter
 
     metrics = RealTimeMetrics()
     with observe(metrics):

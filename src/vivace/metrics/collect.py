@@ -163,7 +163,9 @@ class RealTimeMetrics:
                 return
             case StageFinished() | StageFailed():
                 if self.stages.ended(record):
-                    self._error(record.stage.path)
+                    self._count("error", record.stage.path)
+                    if record.stage.parent is None:  # else whoever has begun the run tells of it
+                        self._turns.happened("error")
                 return
             case RunStarted():
                 self.stages.begin(record)
