@@ -34,6 +34,21 @@ async def test_turns_are_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert "hello" not in caplog.text
 
 
+def test_an_adapter_keeps_its_facts_and_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """What it adds to messages and records is there, however many there are."""
+
+    class Call(logging.LoggerAdapter[Any]):
+        def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+            return f"call 7: {msg}", kwargs
+
+    inner = logging.LoggerAdapter(logging.getLogger("vivace"), {"line": 3})
+    TurnLog(Call(inner, None))(Said(1, 1.0, FAILED))
+    (record,) = caplog.records
+    assert record.getMessage() == "call 7: failed what=reply error=no"
+    assert record.__dict__["vivace"] == {"event": "failed", "what": "reply", "error": "no"}
+    assert record.__dict__["line"] == 3
+
+
 def test_structlog_gets_facts_by_name() -> None:
     """Where it is installed it is what is used."""
     with structlog.testing.capture_logs() as lines:

@@ -65,12 +65,18 @@ class TurnLog:
         self._log("warning", "failed", facts)
 
     def _log(self, level: str, event: str, facts: dict[str, Any]) -> None:
-        log: Log = getattr(self._logger, level)
-        if self._plain:
-            told = " ".join(f"{name}={value}" for name, value in facts.items())
-            log("%s %s", event, told, extra={"vivace": {"event": event, **facts}})
-        else:
+        if not self._plain:
+            log: Log = getattr(self._logger, level)
             log(event, **facts)
+            return
+        logger, message = self._logger, "%s %s"
+        extra: dict[str, Any] = {"vivace": {"event": event, **facts}}
+        while isinstance(logger, logging.LoggerAdapter):  # it writes its facts over those of a call
+            message, its = logger.process(message, {"extra": {}})
+            extra |= its.get("extra") or {}
+            logger = logger.logger
+        told = " ".join(f"{name}={value}" for name, value in facts.items())
+        getattr(logger, level)(message, event, told, extra=extra)
 
 
 def _default() -> Any:
