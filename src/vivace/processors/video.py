@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -168,9 +169,11 @@ def _sound(path: str | Path, rate: int) -> Generator[Timed, None, None]:
         waiting, heard = bytearray(), 0  # bytes: what is no whole chunk, and all until now
         resample = _library().AudioResampler(format="s16", layout="mono", rate=rate)
         zero = _zero(container) or 0.0
-        for frame in container.decode(container.streams.audio[0]):
-            gap = (frame.time or 0.0) - zero - fmt.seconds(heard + len(waiting))
-            waiting += fmt.silence(gap) if gap > _GAP_S else b""
+        for frame in chain(container.decode(container.streams.audio[0]), [None]):
+            if frame is not None:
+                gap = (frame.time or 0.0) - zero - fmt.seconds(heard + len(waiting))
+                waiting += fmt.silence(gap) if gap > _GAP_S else b""
+            # None has the resampler give out what it still holds.
             for made in resample.resample(frame):
                 waiting += made.to_ndarray().tobytes()
             size = fmt.size(_CHUNK_S)
