@@ -166,3 +166,5 @@ def test_a_window_holds_something() -> None:
     """A window of no values is told at once."""
     with pytest.raises(MetricsError, match="a window of 0 values holds none"):
         RecentValues(0)
+    with pytest.raises(MetricsError, match=r"-0\.5 cannot be measured"):
+        RecentValues(1).add(-0.5)
