@@ -318,6 +318,105 @@ async def test_a_drop_while_the_answer_is_awaited_asks_again(hold: Hold) -> None
     assert talk.sounds == [(0.0, 1, 1), (1.0, 2, 9)]
 
 
+# -- every session ends ---------------------------------------------------------------------------
+
+
+async def test_a_server_that_drops_every_connection_unanswered(hold: Hold) -> None:
+    """Once the input has ended, it is called so often and no more, however long each one lasts."""
+    never: Script = [Delay(11.0), Drop()]
+    talk = await hold([never] * 20, typed((0.0, "hello"), until=1.0))
+    check(talk)
+    assert isinstance(talk.error, ModelUnreachable)
+    assert len(talk.server.connections) == 8
+    assert talk.seconds < 8 * (11.0 + 8.0)
+
+
+async def test_a_server_that_reads_no_connection(hold: Hold) -> None:
+    """What cannot be sent holds the end of a session up, but not for ever."""
+    deaf: Script = [Handle("h1"), StopReading()]
+    lines = [(0.0, f"line {number}") for number in range(100)]
+    talk = await hold([deaf] * 20, typed(*lines, until=1.0))
+    check(talk)
+    assert "a message could not be sent within 10 s" in str(talk.error)
+    assert len(talk.server.connections) == 8
+
+
+async def test_a_server_that_says_go_away_at_once_every_time(hold: Hold) -> None:
+    """It is called again with growing waits, like one that drops, and given up like it."""
+    away: Script = [Handle("h1"), Send(go_away(0.0))]
+    talk = await hold([away] * 20, microphone(60.0))
+    assert "the server closes each connection as soon as it is made" in str(talk.error)
+    assert len(talk.server.connections) == 8
+    assert talk.seconds == 23.5
+
+
+async def test_a_server_that_is_never_done(hold: Hold) -> None:
+    """Who works on after the end of a turn owes an answer, for as long as anybody who does."""
+    more = content(turnComplete=True, interactionStatus="IN_PROGRESS")
+    talk = await hold([[ASKED, Send(said(sound(1))), Send(more)]], typed((0.0, "hello"), until=1.0))
+    check(talk)
+    assert talk.error is None
+    assert talk.seconds == 15.0
+    assert talk.news("no_answer")[0][0] == 15.0
+
+
+LAMP = {"name": "lamp", "description": "Light."}
+
+
+@pytest.mark.parametrize("tools", [[LAMP], []])
+async def test_a_call_that_nobody_answers_any_more(hold: Hold, tools: list[Any]) -> None:
+    """When the input ends, the program can answer no more: the server is told so, and answers."""
+    script: Script = [
+        ASKED, Send(call("lamp", id="f1")), Expect(ToolAnswers), Send(call("lamp", id="f2")),
+        Expect(ToolAnswers), Send(said(sound(1))), *COMPLETE,
+    ]  # fmt: skip
+    talk = await hold([script], typed((0.0, "hello"), until=1.0), tools=tools)
+    check(talk)
+    assert talk.seconds == 1.0
+    (one,) = talk.server.connections
+    told = {"error": "the program has ended its input, and answers no more"}
+    answers = [(it.id, it.response) for each in one.of(ToolAnswers) for it in each.answers]
+    assert answers == [("f1", told), ("f2", told)]
+    assert [mark for _, _, mark in talk.sounds] == [1]
+
+
+async def test_a_call_to_the_program_that_is_cancelled(hold: Hold) -> None:
+    """It is over at once; the server is told nothing of it, nor of what the program says late."""
+    script: Script = [
+        ASKED, Send(call("lamp", id="f1")), Delay(0.5), Send(cancellation("f1")), *COMPLETE,
+    ]  # fmt: skip
+    late = Part.response("lamp", "on", id="f1")
+    talk = await hold([script], typed((0.0, "hello"), (0.8, late), until=1.0), tools=[LAMP])
+    check(talk)
+    assert talk.seconds == 1.0
+    assert talk.server.connections[0].of(ToolAnswers) == []
+    assert [(it.id, it.error) for it in talk.bodies(Response)] == [
+        ("f1", "the model does without it")
+    ]
+
+
+@tool(scheduling="silent")
+async def note() -> str:
+    """Take a note."""
+    await asyncio.sleep(1.0)
+    return "noted"
+
+
+@pytest.mark.parametrize("name", ["note", "slow"])
+async def test_results_that_ask_for_nothing(hold: Hold, name: str) -> None:
+    """A silent one is told, one that is not wanted is not; an answer is owed to neither."""
+    unwanted = [Send(cancellation("f1"))] if name == "slow" else []
+    script: Script = [
+        ASKED, Send(call(name, id="f1")), *unwanted, Send(said(sound(1))), *COMPLETE
+    ]  # fmt: skip
+    live = processor(tools=[note, slow], on_silence="nudge")
+    talk = await hold([script], typed((0.0, "hello"), until=30.0), live)
+    check(talk)
+    assert talk.seconds == 30.0
+    assert talk.news("no_answer") == []
+    assert talk.server.connections[0].texts == ["hello"]
+
+
 # -- at random ------------------------------------------------------------------------------------
 
 

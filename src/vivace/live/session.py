@@ -18,7 +18,7 @@ from vivace.live.session_rules import Seed, SessionRules
 from vivace.live.session_tools import SessionTools
 from vivace.live.stream_metrics import Stamp, StreamMetrics
 from vivace.live.transcripts import UserText
-from vivace.machines.connection import Connection, Dial, Move, Opened, Quiet, Stop
+from vivace.machines.connection import Connection, Dial, Ending, Move, Opened, Quiet, Stop
 from vivace.machines.floor import State as Floor
 from vivace.machines.machine import (
     FLOOR,
@@ -94,7 +94,6 @@ class Session(Machine):
         self._stamp = Stamp(metrics, marks=rules.stamp)
         self._floor = Floor.IDLE
         self._quiet = True
-        self._busy = False  # the server works on, though the turn is complete
         self._finishing = False
         self._stop_at = math.inf
 
@@ -168,7 +167,7 @@ class Session(Machine):
         self._input.finish(now)
         if self._input.unanswered_sound and not (self._input.owed or self._replies.turns.open):
             self._stop_at = now + self._rules.linger_s
-        return self._settled([], now)
+        return self._settled([*self._link.feed(Ending(), now), *self._give_up(now)], now)
 
     def full(self) -> bool:
         return self._outbound.full()
@@ -200,11 +199,11 @@ class Session(Machine):
     def _is_quiet(self) -> bool:
         """True if the server owes nothing, and is told nothing."""
         talks = self._replies.turns.open or self._replies.speaking or self._input.speaking
-        return not (talks or self._input.owed or self._busy or self._tools.waiting)
+        return not (talks or self._input.owed or self._tools.waiting)
 
     def _nothing_is_left(self) -> bool:
         # The user is not speaking any more, whatever a detector had still to say.
-        owes = self._replies.turns.open or self._input.owed or self._busy or self._tools.waiting
+        owes = self._replies.turns.open or self._input.owed or self._tools.waiting
         return not owes and self._outbound.empty() and self._stop_at == math.inf
 
     # -- the input ----------------------------------------------------------------------------
@@ -265,7 +264,8 @@ class Session(Machine):
         if message.interrupted:
             out += self._void(now)
         if message.turn_complete:
-            self._busy = message.busy
+            if message.busy:  # it works on, and will say more
+                self._input.ask(now)
             out += self._final_text(self._user.take(), now)
             out += self._replies.complete()
             if message.reason:
@@ -335,7 +335,11 @@ class Session(Machine):
             out += self._tooling(self._tools.calls.call(part, now), now)
         if message.cancelled:
             out += self._tooling(self._tools.cancel(message.cancelled, now), now)
-        return out
+        return out + (self._give_up(now) if message.calls and self._finishing else [])
+
+    def _give_up(self, now: float) -> list[Output]:
+        """The program says nothing more: what it was to answer is answered with that."""
+        return self._tooling(self._tools.give_up(now), now)
 
     def _tooling(self, outputs: Iterable[ToolOutput], now: float) -> list[Output]:
         out: list[Output] = []
@@ -343,7 +347,7 @@ class Session(Machine):
             match output:
                 case Enter(part=part):
                     out += [part, *self._tools.entered(output, self._news, now)]
-                    if part.function_response is not None:
+                    if part.function_response is not None and self._tools.asks:
                         self._input.ask(now)
                 case RunTool() | Cancel():
                     out.append(output)
@@ -384,7 +388,6 @@ class Session(Machine):
 
     def _down(self) -> list[Output]:
         """The connection is gone: what came over it is over, and so are its calls."""
-        self._busy = False
         self._tools.lost()
         return self._replies.complete("failed")
 

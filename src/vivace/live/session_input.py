@@ -101,7 +101,9 @@ class SessionInput:
             match message:
                 case SendAudio():
                     self.unanswered_sound = True
-                case SendText() | ActivityEnd() | SendResults() | SendContent(complete=True):
+                case SendText() | ActivityEnd() | SendContent(complete=True):
+                    self.ask(now)
+                case SendResults(results=results) if any(it.asks for it in results):
                     self.ask(now)
                 case AudioEnd() if self._loud:
                     self.ask(now)

@@ -66,6 +66,11 @@ class Result(msgspec.Struct, frozen=True):
     given_id: str
     scheduling: str = ""
 
+    @property
+    def asks(self) -> bool:
+        """False if the model says nothing of it until it is asked."""
+        return self.scheduling != "SILENT"
+
 
 class SendResults(msgspec.Struct, frozen=True):
     """What tools answered."""
