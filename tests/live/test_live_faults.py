@@ -199,6 +199,20 @@ async def test_an_interruption_with_sound_and_a_late_end(hold: Hold) -> None:
     assert next(it for it in talk.parts if isinstance(it.body, Interrupted)).at == 0.2
 
 
+async def test_an_interruption_in_the_first_message_of_a_reply(hold: Hold) -> None:
+    """It has begun, and was cut before anything of it was heard; what comes late is not, either."""
+    script: Script = [
+        ASKED, Send(merged([said(sound(1)), content(interrupted=True)])),
+        Delay(0.2), Send(said(sound(2))), Send(content(turnComplete=True)),
+        Send(said(sound(3))), *COMPLETE,
+    ]  # fmt: skip
+    talk = await hold([script], typed((0.0, "hello"), until=1.0))
+    check(talk)
+    assert talk.sounds == [(0.2, 2, 3)]
+    assert [it.turn for it in talk.bodies(Interrupted)] == [1]
+    assert talk.bodies(TurnComplete) == [TurnComplete(1, "interrupted"), TurnComplete(2)]
+
+
 async def test_an_interruption_whose_end_never_comes(hold: Hold) -> None:
     """After ten seconds the next sound begins a turn."""
     script: Script = [

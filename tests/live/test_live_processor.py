@@ -110,9 +110,14 @@ async def test_pictures_go_as_jpeg_once_a_second(hold: Hold) -> None:
 
 
 async def test_a_picture_that_is_none(hold: Hold) -> None:
-    """It is told, with what to give."""
-    talk = await hold([[]], typed((0.0, Image(b"no", "image/png"))))
-    assert "2 bytes of image/png are no picture" in str(talk.error)
+    """It is told, with what to give; so is one that is cut off, anywhere."""
+    import PIL.Image
+
+    file = io.BytesIO()
+    PIL.Image.effect_noise((64, 64), 50).save(file, "PNG")
+    for data in (b"no", file.getvalue()[:40], file.getvalue()[:2000]):
+        talk = await hold([[]], typed((0.0, Image(data, "image/png"))))
+        assert f"{len(data)} bytes of image/png are no picture; give a whole" in str(talk.error)
 
 
 async def test_text_goes_in_the_moment_or_as_a_turn(hold: Hold) -> None:
@@ -288,6 +293,15 @@ async def test_silence(hold: Hold, on_silence: str) -> None:
     assert len(connections) == (2 if on_silence == "reconnect" else 1)
     nudged = {"tell": ["hello"], "nudge": ["hello", "(Please answer.)"], "reconnect": ["hello"]}
     assert connections[0].texts == nudged[on_silence]
+
+
+async def test_one_nudge_is_enough(hold: Hold) -> None:
+    """A model that does not answer a nudge is not asked again until the user has said something."""
+    lines = [(0.0, "hello"), (30.0, "are you there?")]
+    talk = await hold([[]], typed(*lines, until=60.0), answer_within_s=3.0, on_silence="nudge")
+    nudge = "(Please answer.)"
+    assert talk.server.connections[0].texts == ["hello", nudge, "are you there?", nudge]
+    assert [at for at, _ in talk.news("no_answer")] == [3.0, 6.0, 33.0, 36.0]
 
 
 async def test_a_server_that_is_quicker_than_the_detector(hold: Hold) -> None:

@@ -29,7 +29,7 @@ from vivace.machines.machine import (
     Machine,
     Output,
 )
-from vivace.machines.outbound import Outbound, SendText
+from vivace.machines.outbound import Outbound
 from vivace.machines.playout import Ledger
 from vivace.machines.pressure import Shedding
 from vivace.machines.server_message import (
@@ -252,7 +252,9 @@ class Session(Machine):
 
     def _heard(self, dial: Dial, message: ServerMessage, now: float) -> list[Output]:
         out = self._user_said(message, now)
-        if not message.interrupted:  # else it is of the reply that is over
+        if message.interrupted and message.speaks:
+            out += self._begin(now)  # of the reply that is over: what comes late is of it as well
+        else:
             out += self._model_said(message, now)
         out += self._called(message, now)
         if message.usage:
@@ -294,7 +296,7 @@ class Session(Machine):
         return [Part(text, role="user", at=self._user.at)]
 
     def _model_said(self, message: ServerMessage, now: float) -> list[Output]:
-        if not (message.sound or message.text or message.said):
+        if not message.speaks:
             return []
         out = self._begin(now)
         if self._replies.turns.discarding:
@@ -374,12 +376,12 @@ class Session(Machine):
         return [told, self._news.complete(turn, "timeout")]
 
     def _no_answer(self, now: float) -> list[Output]:
-        self._input.answered()
+        self._input.given_up()
         out: list[Output] = [self._news.tell("no_answer", now, after_s=self._rules.answer_within_s)]
         if self._finishing:
             return out
         if self._rules.on_silence == "nudge":
-            self._outbound.put(SendText(self._rules.nudge))
+            self._input.nudge()
         elif self._rules.on_silence == "reconnect":
             out += self._link.feed(Move(), now)
         return out

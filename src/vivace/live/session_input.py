@@ -69,6 +69,7 @@ class SessionInput:
         self._active = False  # an activity was begun, and has not ended
         self._has_sound = False
         self._loud = False  # sound that may be speech was not answered
+        self._nudged = False  # for the answer that is owed now
         self.heard_at: float = 0.0
         self.unanswered_sound: bool = False
         self.owed_due: float = math.inf
@@ -89,8 +90,19 @@ class SessionInput:
         """From now on an answer is owed."""
         self.owed_due = now + self._rules.answer_within_s
 
+    def nudge(self) -> None:
+        """Ask once more. Who does not answer that is not asked again for the same turn."""
+        if not self._nudged:
+            self._outbound.put(SendText(self._rules.nudge))
+        self._nudged = not self._nudged
+
     def answered(self) -> None:
-        """It comes, or is given up."""
+        """It comes."""
+        self._nudged = False
+        self.given_up()
+
+    def given_up(self) -> None:
+        """It is waited for no more."""
         self.owed_due = math.inf
         self._loud = self.unanswered_sound = False
         self._spoken = not self._is_told
@@ -169,6 +181,7 @@ class SessionInput:
         return Took()
 
     def _turn_ended(self, now: float) -> None:
+        self._nudged = False
         if self._active:
             self._end_activity(now)
         elif self._spoken:  # else the server was quicker, and has answered
@@ -192,6 +205,7 @@ class SessionInput:
             self._outbound.put(SendContent((("user", text),), complete=True))
         else:
             self._outbound.put(SendText(text))
+        self._nudged = False
         self.ask(now)
         return Took(passes=True, typed=True, cuts=True)
 
