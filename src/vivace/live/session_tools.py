@@ -115,7 +115,8 @@ class SessionTools:
         self.asks = False
         if given is None or unwanted:
             return
-        result = Result(response, given or id, self._scheduling.get(response.name, ""))
+        scheduling = self._scheduling.get(response.name, "")
+        result = Result(_writable(response), given or id, scheduling)
         self.asks = gone or result.asks
         told = SendResults((result,))
         self._outbound.put(self.as_text(told) if gone else told)
@@ -123,6 +124,20 @@ class SessionTools:
     def as_text(self, results: SendResults) -> Message:
         """What is said where the calls are gone."""
         return SendText(" ".join(_said(it.response) for it in results.results))
+
+
+def _writable(response: Response) -> Response:
+    """As JSON can hold it: else the server would refuse it, and have no answer."""
+    try:
+        result = msgspec.json.decode(msgspec.json.encode(response.result, enc_hook=_refuse))
+    except (TypeError, ValueError) as error:
+        why = f"the result cannot be written as JSON: {error}"
+        return msgspec.structs.replace(response, result=None, error=response.error or why)
+    return msgspec.structs.replace(response, result=result)
+
+
+def _refuse(value: object) -> object:
+    raise TypeError(f"it holds a {type(value).__name__}")
 
 
 def _said(response: Response) -> str:
