@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import math
 from array import array
 from typing import Any
 
@@ -61,7 +62,7 @@ from vivace.server.gemini_wire import (
     Turn,
 )
 from vivace.testing.fakes import Caller, FakeDetector
-from vivace.testing.gemini_script import Delay, Expect, Script, Send
+from vivace.testing.gemini_script import Delay, Drop, Expect, Script, Send
 
 __all__ = ["hold"]
 
@@ -508,6 +509,34 @@ async def test_tools_are_declared_as_the_model_takes_them(hold: Hold) -> None:
     assert "behavior" not in talk.server.connections[0].setup.tools["note"]
 
 
+@pytest.mark.parametrize("gone", [False, True])
+async def test_results_that_json_cannot_hold(hold: Hold, gone: bool) -> None:
+    """No number is null; what cannot be written at all is an error. The server is always told."""
+    ends: Script = [Drop()] if gone else [Expect(ToolAnswers), Expect(ToolAnswers)]
+    script: Script = [
+        ASKED, Send(call("lamp", id="f1")), Send(call("lamp", id="f2")), Delay(0.1), *ends,
+    ]  # fmt: skip
+    lines = [
+        (0.5, Part.response("lamp", {"level": math.nan}, id="f1")),
+        (0.5, Part.response("lamp", object(), id="f2")),
+    ]
+    lamp = {"name": "lamp", "description": "Light."}
+    talk = await hold([script, []], typed((0.0, "hello"), *lines, until=1.0), tools=[lamp])
+    assert talk.error is None
+    one = talk.server.connections[-1]
+    if gone:
+        assert one.texts == [
+            '(lamp answered: {"level":null})',
+            "(lamp failed: the result cannot be written as JSON: it holds a object)",
+        ]
+        return
+    answers = [(it.id, it.response) for each in one.of(ToolAnswers) for it in each.answers]
+    assert answers == [
+        ("f1", {"level": None}),
+        ("f2", {"error": "the result cannot be written as JSON: it holds a object"}),
+    ]
+
+
 async def test_results_of_a_call_nobody_made(hold: Hold) -> None:
     """They are yielded, and the server, which knows nothing of them, is told nothing."""
     script: Script = [ASKED, *reply(0.1, "ok")]
@@ -542,6 +571,38 @@ async def test_the_configuration(hold: Hold) -> None:
     given = types.LiveConnectConfig(system_instruction="Be kind.", session_resumption=None)
     talk = await hold([script], typed((0.0, "hello")), realtime_config=given)
     assert talk.server.connections[0].setup.system == "Be kind."
+
+
+async def test_the_configuration_however_it_is_written(hold: Hold) -> None:
+    """Names as in JSON, and records of the SDK within a mapping, say what plain values say."""
+    from google.genai import types
+
+    detection = types.AutomaticActivityDetection(disabled=True)
+    for config in (
+        {
+            "realtime_input_config": types.RealtimeInputConfig(
+                automatic_activity_detection=detection
+            )
+        },
+        {"realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}},
+        types.LiveConnectConfig(
+            realtime_input_config=types.RealtimeInputConfig(automatic_activity_detection=detection)
+        ),
+    ):
+        lines = [(0.0, SpeechStarted(0.0)), (0.1, TurnEnded(0.1))]
+        script: Script = [Expect(ActivityEnded), *reply(0.1, "a")]
+        talk = await hold([script], typed(*lines), realtime_config=config)
+        assert talk.error is None
+        assert not talk.server.connections[0].setup.automatic
+    for resumption in (
+        {"sessionResumption": {"handle": "h0"}},
+        {"session_resumption": types.SessionResumptionConfig(handle="h0")},
+    ):
+        talk = await hold([[]], typed(until=0.1), realtime_config=resumption)
+        assert talk.server.connections[0].setup.handle == "h0"
+    level = types.ThinkingConfig(thinking_level=types.ThinkingLevel.LOW)
+    with pytest.raises(StageError, match="takes no thinking_level"):
+        processor(realtime_config={"thinking_config": level})
 
 
 def test_mistakes_that_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ from vivace.machines.close_codes import Verdict, verdict
 from vivace.machines.machine import Cancel, Item, Job
 
 __all__ = [
-    "RULES", "Act", "Changed", "Connection", "ConnectionOutput", "ConnectionRules", "Dial", "Ending",
-    "Event", "GoAway", "Lost", "Move", "NewHandle", "Opened", "Quiet", "State", "Stop",
+    "RULES", "Act", "Changed", "Connection", "ConnectionOutput", "ConnectionRules", "Dial",
+    "Ending", "Event", "GoAway", "Lost", "Move", "NewHandle", "Opened", "Quiet", "State", "Stop",
 ]  # fmt: skip
 
 
