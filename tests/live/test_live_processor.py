@@ -313,6 +313,34 @@ async def test_a_server_that_is_quicker_than_the_detector(hold: Hold) -> None:
     assert talk.news("no_answer") == []
 
 
+async def test_the_end_of_a_reply_is_no_answer_to_what_was_said_over_it(hold: Hold) -> None:
+    """It is waited for: typed while the reply goes on, or in its place, or said in its place."""
+    end = Send(content(turnComplete=True))
+    cut = Send(content(interrupted=True))
+    late: Script = [Delay(5.0), *reply(0.1, "yes", 2)]
+    pacer = AudioRateLimiter()
+    typing = [(0.0, "hello"), (1.0, "and?")]
+    first: Script = [ASKED, Send(said(sound(1)))]
+    talk = await hold([[*first, ASKED, Delay(0.2), end, *late]], typed(*typing))
+    assert [(at, mark) for at, _, mark in talk.sounds] == [(0.0, 1), (6.2, 2)]
+    first = [ASKED, Send(said(sound(1, 9.0)))]
+    talk = await hold(
+        [[*first, ASKED, cut, Delay(0.2), end, *late]], typed(*typing), processor() + pacer
+    )
+    assert next(at for at, _, mark in talk.sounds if mark == 2) == 6.2
+    speaking = [
+        (0.0, "hello"), (1.0, SpeechStarted(1.0)), (2.5, SpeechEnded(2.4)), (2.7, TurnEnded(2.4)),
+    ]  # fmt: skip
+    talk = await hold(
+        [[*first, Delay(1.3), cut, Delay(0.2), end, *late]],
+        microphone(2.8, *speaking),
+        processor() + pacer,
+    )
+    assert next(at for at, _, mark in talk.sounds if mark == 2) == 6.52
+    floors = [value["floor"] for _, value in talk.news("floor")]
+    assert floors[-2:] == ["user", "thinking"]
+
+
 # -- who is heard ---------------------------------------------------------------------------------
 
 

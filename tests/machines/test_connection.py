@@ -284,7 +284,7 @@ def test_a_stable_connection_ends_the_row() -> None:
 
 
 def test_a_server_that_wants_every_connection_to_be_left_at_once() -> None:
-    """The first move waits for nothing; the next ones wait like drops, and are limited like them."""
+    """The first move waits for nothing; further ones wait as after drops, and are limited."""
     bench = ready("h1")
     now, waits = 0.5, []
     assert bench.go_away(now, 0.0) == ["draining", "resuming", "hang up", "dial h1"]

@@ -259,13 +259,14 @@ class Session(Machine):
         out += self._called(message, now)
         if message.usage:
             out.append(self._news.tell("usage", now, **message.usage))
-        if message.waiting or message.turn_complete:
-            self._input.answered()
         if message.waiting:
+            self._input.answered()
             out.append(self._news.tell("waiting_for_input", now))
         if message.interrupted:
             out += self._void(now)
         if message.turn_complete:
+            under_way = self._replies.turns.open or self._replies.turns.discarding
+            (self._input.reply_over if under_way else self._input.answered)()
             if message.busy:  # it works on, and will say more
                 self._input.ask(now)
             out += self._final_text(self._user.take(), now)
@@ -350,7 +351,7 @@ class Session(Machine):
                 case Enter(part=part):
                     out += [part, *self._tools.entered(output, self._news, now)]
                     if part.function_response is not None and self._tools.asks:
-                        self._input.ask(now)
+                        self._input.ask(now, goes_on=True)
                 case RunTool() | Cancel():
                     out.append(output)
                 case _:

@@ -69,6 +69,7 @@ class SessionInput:
         self._active = False  # an activity was begun, and has not ended
         self._has_sound = False
         self._loud = False  # sound that may be speech was not answered
+        self._goes_on = False  # what is owed is no more than the rest of a reply
         self._nudged = False  # for the answer that is owed now
         self.heard_at: float = 0.0
         self.unanswered_sound: bool = False
@@ -86,8 +87,9 @@ class SessionInput:
         """True while the user is speaking, as far as the level of the sound tells."""
         return not self._is_told and self._level.speaking
 
-    def ask(self, now: float) -> None:
-        """From now on an answer is owed."""
+    def ask(self, now: float, *, goes_on: bool = False) -> None:
+        """From now on an answer is owed. goes_on: the reply under way may be it, else the next."""
+        self._goes_on = goes_on and (self._goes_on or not self.owed)
         self.owed_due = now + self._rules.answer_within_s
 
     def nudge(self) -> None:
@@ -100,6 +102,11 @@ class SessionInput:
         """It comes."""
         self._nudged = False
         self.given_up()
+
+    def reply_over(self) -> None:
+        """The reply under way is: what was said meanwhile is not answered by it."""
+        if self._goes_on:
+            self.owed_due = math.inf
 
     def given_up(self) -> None:
         """It is waited for no more."""
@@ -116,7 +123,7 @@ class SessionInput:
                 case SendText() | ActivityEnd() | SendContent(complete=True):
                     self.ask(now)
                 case SendResults(results=results) if any(it.asks for it in results):
-                    self.ask(now)
+                    self.ask(now, goes_on=True)
                 case AudioEnd() if self._loud:
                     self.ask(now)
                 case _:
