@@ -21,11 +21,12 @@ from tests.live.live_bench import (
     texts_unread,
     typed,
 )
-from vivace import Interrupted, LiveProcessor, Part, Response, TurnComplete, tool
+from vivace import Image, Interrupted, LiveProcessor, Part, Response, TurnComplete, tool
 from vivace.errors import ModelError, ModelUnreachable
+from vivace.live.session import Session
 from vivace.machines.connection import ConnectionRules
 from vivace.server.gemini_frames import call, cancellation, content, go_away, heard, merged, said
-from vivace.server.gemini_wire import TextHeard, ToolAnswers
+from vivace.server.gemini_wire import ImageSeen, TextHeard, ToolAnswers
 from vivace.testing.gemini_script import (
     Burst,
     Close,
@@ -280,6 +281,28 @@ async def test_a_server_that_reads_nothing(hold: Hold) -> None:
     assert len(set(range(1, 801)) - heard_now) * 0.02 == pytest.approx(metrics.input_dropped_s)
 
 
+async def test_pictures_for_a_server_that_reads_nothing(
+    hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait like all else, and nobody looks after them without end meanwhile."""
+    ticks = 0
+    tick = Session.tick
+
+    def counted(session: Session, now: float) -> Any:
+        nonlocal ticks
+        ticks += 1
+        assert ticks < 1000
+        return tick(session, now)
+
+    monkeypatch.setattr(Session, "tick", counted)
+    lines = [(0.5 * number, Image(str(number).encode())) for number in range(30)]
+    talk = await hold([[Handle("h1"), StopReading()], []], microphone(16.0, *lines))
+    check(talk)
+    assert talk.error is None
+    seen = [it.data for it in talk.server.connections[1].of(ImageSeen)]
+    assert seen[-1] == b"29"
+
+
 async def test_a_stuck_server_that_reads_on(hold: Hold) -> None:
     """A pause of a second in the reading loses nothing."""
     talk = await hold([[StopReading(), Delay(1.5), ReadOn()]], microphone(4.0))
@@ -392,6 +415,19 @@ async def test_a_call_that_nobody_answers_any_more(hold: Hold, tools: list[Any])
     answers = [(it.id, it.response) for each in one.of(ToolAnswers) for it in each.answers]
     assert answers == [("f1", told), ("f2", told)]
     assert [mark for _, _, mark in talk.sounds] == [1]
+
+
+async def test_a_call_that_the_program_answers_late(hold: Hold) -> None:
+    """The reply waits for it, however long: it has not stalled."""
+    script: Script = [
+        ASKED, Send(said(sound(1))), Send(call("lamp", id="f1")), Expect(ToolAnswers, within_s=99),
+        Send(said(sound(2))), *COMPLETE,
+    ]  # fmt: skip
+    answer = Part.response("lamp", "on", id="f1")
+    talk = await hold([script], typed((0.0, "hello"), (90.0, answer), until=95.0), tools=[LAMP])
+    check(talk)
+    assert talk.bodies(TurnComplete) == [TurnComplete(1)]
+    assert [mark for _, _, mark in talk.sounds] == [1, 2]
 
 
 async def test_a_call_to_the_program_that_is_cancelled(hold: Hold) -> None:

@@ -76,6 +76,19 @@ def test_of_pictures_the_newest_goes_once_a_second() -> None:
     assert outbound.deadline() is None
 
 
+def test_a_picture_that_waits_for_the_socket_is_due_at_no_time() -> None:
+    """It goes when the socket takes something again; until then there is nothing to wake up for."""
+    outbound = Outbound()
+    outbound.look(b"a")
+    outbound.hear(pcm(20))
+    assert outbound.next(5.0) == [SendAudio(pcm(20))]
+    assert outbound.waits()
+    assert outbound.deadline() is None
+    outbound.sent()
+    assert outbound.deadline() == -math.inf
+    assert outbound.next(5.0) == [SendImage(b"a")]
+
+
 def test_only_so_many_messages_are_on_their_way() -> None:
     """A socket that takes nothing is not given more than it can take at once."""
     outbound = Outbound(OutboundRules(window=2))
@@ -188,6 +201,22 @@ def test_what_is_too_old_to_be_sent_again_is_counted() -> None:
     outbound.lost()
     assert round(outbound.dropped_s, 6) == 2.0
     assert [it.pcm[0] for it in sent(outbound) if isinstance(it, SendAudio)] == list(range(20, 40))
+
+
+def test_what_is_too_old_is_counted_though_a_handle_came_in_the_same_moment() -> None:
+    """Of ten seconds that went out at once, the handle after 50 ms covers nothing."""
+    for learn in (Outbound.covered, Outbound.answered):
+        outbound = Outbound()
+        for number in range(100):
+            outbound.hear(pcm(100, number))
+            sent(outbound)
+        learn(outbound, 0.05)
+        outbound.lost()
+        assert outbound.dropped_s == 8.0
+        assert sum(milliseconds(sent(outbound, 1.0))) == 2000
+        learn(outbound, 2.0)
+        outbound.lost()
+        assert outbound.dropped_s == 8.0
 
 
 def test_results_of_a_lost_connection_are_told_otherwise() -> None:

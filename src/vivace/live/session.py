@@ -135,7 +135,7 @@ class Session(Machine):
         out += self._final_text(self._user.tick(now), now)
         told, cuts = self._replies.tick(now)
         out += told + (self._void(now) if cuts else [])
-        if stalled := self._replies.turns.tick(now, waits=not self._tools.calls.done()):
+        if stalled := self._replies.turns.tick(now, waits=self._tools.waiting):
             out += self._stalled(stalled, now)
         if now >= self._input.owed_due:
             out += self._no_answer(now)

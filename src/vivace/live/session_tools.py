@@ -86,7 +86,7 @@ class SessionTools:
 
     @property
     def waiting(self) -> bool:
-        """True while the program owes an answer."""
+        """True while a tool, or the program, owes an answer."""
         return bool(self._open)
 
     def entered(self, entered: Enter, news: News, now: float) -> list[Output]:
