@@ -62,7 +62,7 @@ from vivace.server.gemini_wire import (
     Turn,
 )
 from vivace.testing.fakes import Caller, FakeDetector
-from vivace.testing.gemini_script import Delay, Drop, Expect, Script, Send
+from vivace.testing.gemini_script import Close, Delay, Drop, Expect, Handle, Script, Send, SetUp
 
 __all__ = ["hold"]
 
@@ -188,6 +188,21 @@ async def test_explicit_activity(hold: Hold) -> None:
         ActivityStarted, AudioHeard, AudioHeard, ActivityEnded, ActivityStarted, ActivityEnded,
     ]  # fmt: skip
     assert [mark for _, _, mark in talk.sounds] == [1, 2]
+
+
+async def test_explicit_activity_over_a_drop(hold: Hold) -> None:
+    """The user is still speaking when the session goes on, also for a server that knows nothing."""
+    config = {"realtime_input_config": {"automatic_activity_detection": {"disabled": True}}}
+    lines = [(0.0, SpeechStarted(0.0)), (2.0, TurnEnded(2.0))]
+    first: Script = [Delay(0.5), Handle("h1"), Delay(0.5), Drop()]
+    then: Script = [Expect(ActivityEnded), *reply(0.1, "a")]
+    for scripts in ([first, then], [first, [Close(1008), SetUp()], then]):
+        talk = await hold(scripts, microphone(2.0, *lines), realtime_config=config)
+        check(talk)
+        told = talk.server.connections[-1].messages
+        kinds = [type(it) for it in told if not isinstance(it, AudioHeard)]
+        assert kinds == [ActivityStarted, ActivityEnded]
+        assert isinstance(told[0], ActivityStarted)
 
 
 # -- what comes out -------------------------------------------------------------------------------

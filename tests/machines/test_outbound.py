@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivace.machines.outbound import (
+    ActivityEnd,
+    ActivityStart,
     AudioEnd,
     Message,
     Outbound,
@@ -231,6 +233,29 @@ def test_results_of_a_lost_connection_are_told_otherwise() -> None:
     outbound.put(results)
     outbound.lost()
     assert sent(outbound) == []
+
+
+def test_an_activity_goes_on_over_the_next_connection() -> None:
+    """Its beginning may be known to the old one alone; a new one is told of it, once."""
+    outbound = Outbound()
+    outbound.put(ActivityStart())
+    outbound.hear(pcm(100))
+    sent(outbound, 1.0)
+    outbound.lost()
+    assert sent(outbound, 2.0) == [ActivityStart(), SendAudio(pcm(100))]
+    outbound.covered(3.0)
+    outbound.lost()
+    assert sent(outbound, 3.0) == [ActivityStart()]
+    outbound.covered(4.0)
+    outbound.put(ActivityEnd())
+    outbound.lost()
+    outbound.put(ActivityStart())
+    assert sent(outbound, 4.0) == [ActivityStart(), ActivityEnd(), ActivityStart()]
+    outbound.put(ActivityEnd())
+    sent(outbound, 5.0)
+    outbound.covered(6.0)
+    outbound.lost()
+    assert sent(outbound, 6.0) == []
 
 
 def test_a_picture_that_was_on_its_way_waits_again() -> None:

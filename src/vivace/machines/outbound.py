@@ -134,6 +134,7 @@ class Outbound:
         self._unkept_at = -math.inf  # when the newest of them was sent
         self._dropped = 0
         self._in_flight = 0
+        self._active = False  # an activity of the user's has begun, and not ended
         self._image: SendImage | None = None
         self._image_at = -math.inf
         self.images_skipped: int = 0
@@ -165,6 +166,8 @@ class Outbound:
 
     def put(self, message: Message) -> None:
         """A message that is neither sound nor picture."""
+        if isinstance(message, ActivityStart | ActivityEnd):
+            self._active = isinstance(message, ActivityStart)
         self._waiting.append(message)
 
     def _put_audio(self, pcm: bytes) -> None:
@@ -281,12 +284,20 @@ class Outbound:
         waiting = [*(it for it in kept if not isinstance(it, SendImage)), *self._waiting]
         replaced = (instead(it) if isinstance(it, SendResults) else it for it in waiting)
         self._waiting = deque(it for it in replaced if it is not None)
+        if self._continues():
+            self._waiting.appendleft(ActivityStart())
         self._waiting_bytes, dropped = _shorten(
             self._waiting, self._waiting_bytes + self._kept_bytes, self._keep
         )
         self._dropped += self._unkept + dropped
         self._in_flight = self._kept_bytes = self._unkept = 0
         self._kept.clear()
+
+    def _continues(self) -> bool:
+        """True if what waits is of an activity that the old connection alone has seen begin."""
+        edges = (it for it in self._waiting if isinstance(it, ActivityStart | ActivityEnd))
+        first = next(edges, None)
+        return self._active if first is None else isinstance(first, ActivityEnd)
 
 
 def _is_audio(message: Message) -> bool:
