@@ -430,6 +430,30 @@ async def test_a_call_that_the_program_answers_late(hold: Hold) -> None:
     assert [mark for _, _, mark in talk.sounds] == [1, 2]
 
 
+@pytest.mark.parametrize(("name", "answered_at"), [("slow", 2.5), ("endless", 30.5)])
+async def test_a_tool_that_runs_when_the_input_ends(
+    hold: Hold, name: str, answered_at: float
+) -> None:
+    """It is waited for, as long as its own limit allows, though nobody is owed anything else."""
+    script: Script = [
+        Delay(0.5), Send(call(name, id="f1")), Send(content(turnComplete=True)),
+        Expect(ToolAnswers, within_s=99), Send(said(sound(1))), *COMPLETE,
+    ]  # fmt: skip
+    talk = await hold([script], microphone(1.0), tools=TOOLS)
+    check(talk)
+    assert talk.error is None
+    assert [at for at, _, _ in talk.sounds] == [answered_at]
+
+
+async def test_sound_of_a_gap_at_the_end_of_the_input(hold: Hold) -> None:
+    """What was said while there was no connection may be answered, too: it is waited for."""
+    first: Script = [Handle("h1"), Delay(0.5), Send(said(sound(1))), *COMPLETE, Delay(0.02), Drop()]
+    then: Script = [Delay(1.0), SetUp(), Delay(1.5), Send(said(sound(2))), *COMPLETE]
+    talk = await hold([first, then], microphone(1.0))
+    check(talk)
+    assert [mark for _, _, mark in talk.sounds] == [1, 2]
+
+
 async def test_a_call_to_the_program_that_is_cancelled(hold: Hold) -> None:
     """It is over at once; the server is told nothing of it, nor of what the program says late."""
     script: Script = [

@@ -139,8 +139,8 @@ class Session(Machine):
             out += self._stalled(stalled, now)
         if now >= self._input.owed_due:
             out += self._no_answer(now)
-        if now >= self._stop_at:  # counted from when all was sent
-            waits = not self._outbound.empty()
+        if now >= self._stop_at:
+            waits = self._tools.waiting or not self._outbound.empty()
             self._stop_at = now + self._rules.linger_s
             out += [] if waits else self._stop(now)
         return self._settled(out, now)
@@ -167,7 +167,8 @@ class Session(Machine):
         self._input.finish(now)
         if self._input.unanswered_sound and not (self._input.owed or self._replies.turns.open):
             self._stop_at = now + self._rules.linger_s
-        return self._settled([*self._link.feed(Ending(), now), *self._give_up(now)], now)
+        out = self._tooling(self._tools.give_up(now), now)
+        return self._settled([*self._link.feed(Ending(), now), *out], now)
 
     def full(self) -> bool:
         return self._outbound.full()
@@ -186,6 +187,8 @@ class Session(Machine):
             self._input.nobody_speaks(now)
         told, messages = self._link.send(now)
         self._input.went(messages, now)
+        if messages and self._stop_at < math.inf:
+            self._stop_at = now + self._rules.linger_s
         out += told
         if (floor := self._replies.state(self._input.owed)) != self._floor:
             self._floor = floor
@@ -265,8 +268,7 @@ class Session(Machine):
         if message.interrupted:
             out += self._void(now)
         if message.turn_complete:
-            under_way = self._replies.turns.open or self._replies.turns.discarding
-            (self._input.reply_over if under_way else self._input.answered)()
+            (self._input.reply_over if self._replies.turns.under_way else self._input.answered)()
             if message.busy:  # it works on, and will say more
                 self._input.ask(now)
             out += self._final_text(self._user.take(), now)
@@ -338,11 +340,9 @@ class Session(Machine):
             out += self._tooling(self._tools.calls.call(part, now), now)
         if message.cancelled:
             out += self._tooling(self._tools.cancel(message.cancelled, now), now)
-        return out + (self._give_up(now) if message.calls and self._finishing else [])
-
-    def _give_up(self, now: float) -> list[Output]:
-        """The program says nothing more: what it was to answer is answered with that."""
-        return self._tooling(self._tools.give_up(now), now)
+        if message.calls and self._finishing:
+            out += self._tooling(self._tools.give_up(now), now)
+        return out
 
     def _tooling(self, outputs: Iterable[ToolOutput], now: float) -> list[Output]:
         out: list[Output] = []

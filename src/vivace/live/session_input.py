@@ -181,7 +181,7 @@ class SessionInput:
 
     def _hear(self, audio: Audio, at: float | None) -> Took:
         self._outbound.hear(audio.pcm)
-        self._has_sound = True
+        self._has_sound = self.unanswered_sound = True
         self.heard_at = (self.heard_at if at is None else at) + audio.seconds
         if not self._is_told:
             self._loud |= "started" in self._level.hear(audio)
