@@ -72,6 +72,7 @@ async def endless() -> str:
 
 
 TOOLS = [look, slow, endless]
+LAMP = {"name": "lamp", "description": "Light."}  # which the program answers
 PHASES: dict[str, list[Step]] = {
     "before set-up": [],
     "idle": [SetUp(), Handle("h1"), ASKED, Send(said(sound(1))), *COMPLETE, Delay(0.5)],
@@ -397,9 +398,6 @@ async def test_a_server_that_is_never_done(hold: Hold) -> None:
     assert talk.news("no_answer")[0][0] == 15.0
 
 
-LAMP = {"name": "lamp", "description": "Light."}
-
-
 @pytest.mark.parametrize("tools", [[LAMP], []])
 async def test_a_call_that_nobody_answers_any_more(hold: Hold, tools: list[Any]) -> None:
     """When the input ends, the program can answer no more: the server is told so, and answers."""
@@ -501,7 +499,7 @@ def random_script(dice: random.Random, marks: Any, *, last: bool) -> Script:
     for _ in range(dice.randint(1, 14)):
         match dice.choice(
             "said said said heard interrupted complete complete both call twice cancel handle "
-            "handle away rubbish stuck delay delay slow waiting".split()
+            "handle away rubbish stuck delay delay slow waiting busy".split()
         ):
             case "said":
                 steps.append(Send(said(sound(next(marks)))))
@@ -515,10 +513,12 @@ def random_script(dice: random.Random, marks: Any, *, last: bool) -> Script:
                 frames = [said(sound(next(marks))), content(interrupted=True)]
                 steps.append(Send(merged(frames)))
             case "call":
-                name = dice.choice(["look", "slow", "endless", "nothing"])
+                name = dice.choice(["look", "slow", "endless", "nothing", "lamp"])
                 steps.append(Send(call(name, id=dice.choice([None, "", f"f{next(ids)}"]))))
             case "twice":
                 steps.append(Duplicate(call("look", id=f"f{next(ids)}")))
+            case "busy":
+                steps.append(Send(content(turnComplete=True, interactionStatus="IN_PROGRESS")))
             case "cancel":
                 steps.append(Send(cancellation("f0", "f1")))
             case "handle":
@@ -545,7 +545,7 @@ def random_script(dice: random.Random, marks: Any, *, last: bool) -> Script:
 @pytest.fixture(scope="module")
 def agent() -> LiveProcessor:
     """One for all: it serves any number of conversations, and takes a while to make."""
-    return processor(tools=TOOLS, answer_within_s=2.0)
+    return processor(tools=[*TOOLS, LAMP], answer_within_s=2.0)
 
 
 @pytest.mark.parametrize("seed", range(200))
