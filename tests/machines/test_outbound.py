@@ -258,6 +258,12 @@ def test_an_activity_goes_on_over_the_next_connection() -> None:
     assert sent(outbound, 6.0) == []
 
 
+def test_a_silent_result_asks_for_nothing() -> None:
+    """The model says nothing of it until it is asked; of any other, it does."""
+    asked = {it: Result(Response("1", "look"), "1", it).asks for it in ("", "SILENT", "WHEN_IDLE")}
+    assert asked == {"": True, "SILENT": False, "WHEN_IDLE": True}
+
+
 def test_a_picture_that_was_on_its_way_waits_again() -> None:
     """Unless a newer one does."""
     outbound = Outbound()
