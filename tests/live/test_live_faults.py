@@ -21,11 +21,12 @@ from tests.live.live_bench import (
     texts_unread,
     typed,
 )
-from vivace import Interrupted, LiveProcessor, Part, Response, TurnComplete, tool
+from vivace import Image, Interrupted, LiveProcessor, Part, Response, TurnComplete, tool
 from vivace.errors import ModelError, ModelUnreachable
+from vivace.live.session import Session
 from vivace.machines.connection import ConnectionRules
 from vivace.server.gemini_frames import call, cancellation, content, go_away, heard, merged, said
-from vivace.server.gemini_wire import TextHeard, ToolAnswers
+from vivace.server.gemini_wire import ImageSeen, TextHeard, ToolAnswers
 from vivace.testing.gemini_script import (
     Burst,
     Close,
@@ -71,6 +72,7 @@ async def endless() -> str:
 
 
 TOOLS = [look, slow, endless]
+LAMP = {"name": "lamp", "description": "Light."}  # which the program answers
 PHASES: dict[str, list[Step]] = {
     "before set-up": [],
     "idle": [SetUp(), Handle("h1"), ASKED, Send(said(sound(1))), *COMPLETE, Delay(0.5)],
@@ -199,6 +201,20 @@ async def test_an_interruption_with_sound_and_a_late_end(hold: Hold) -> None:
     assert next(it for it in talk.parts if isinstance(it.body, Interrupted)).at == 0.2
 
 
+async def test_an_interruption_in_the_first_message_of_a_reply(hold: Hold) -> None:
+    """It has begun, and was cut before anything of it was heard; what comes late is not, either."""
+    script: Script = [
+        ASKED, Send(merged([said(sound(1)), content(interrupted=True)])),
+        Delay(0.2), Send(said(sound(2))), Send(content(turnComplete=True)),
+        Send(said(sound(3))), *COMPLETE,
+    ]  # fmt: skip
+    talk = await hold([script], typed((0.0, "hello"), until=1.0))
+    check(talk)
+    assert talk.sounds == [(0.2, 2, 3)]
+    assert [it.turn for it in talk.bodies(Interrupted)] == [1]
+    assert talk.bodies(TurnComplete) == [TurnComplete(1, "interrupted"), TurnComplete(2)]
+
+
 async def test_an_interruption_whose_end_never_comes(hold: Hold) -> None:
     """After ten seconds the next sound begins a turn."""
     script: Script = [
@@ -266,6 +282,28 @@ async def test_a_server_that_reads_nothing(hold: Hold) -> None:
     assert len(set(range(1, 801)) - heard_now) * 0.02 == pytest.approx(metrics.input_dropped_s)
 
 
+async def test_pictures_for_a_server_that_reads_nothing(
+    hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait like all else, and nobody looks after them without end meanwhile."""
+    ticks = 0
+    tick = Session.tick
+
+    def counted(session: Session, now: float) -> Any:
+        nonlocal ticks
+        ticks += 1
+        assert ticks < 1000
+        return tick(session, now)
+
+    monkeypatch.setattr(Session, "tick", counted)
+    lines = [(0.5 * number, Image(str(number).encode())) for number in range(30)]
+    talk = await hold([[Handle("h1"), StopReading()], []], microphone(16.0, *lines))
+    check(talk)
+    assert talk.error is None
+    seen = [it.data for it in talk.server.connections[1].of(ImageSeen)]
+    assert seen[-1] == b"29"
+
+
 async def test_a_stuck_server_that_reads_on(hold: Hold) -> None:
     """A pause of a second in the reading loses nothing."""
     talk = await hold([[StopReading(), Delay(1.5), ReadOn()]], microphone(4.0))
@@ -318,6 +356,139 @@ async def test_a_drop_while_the_answer_is_awaited_asks_again(hold: Hold) -> None
     assert talk.sounds == [(0.0, 1, 1), (1.0, 2, 9)]
 
 
+# -- every session ends ---------------------------------------------------------------------------
+
+
+async def test_a_server_that_drops_every_connection_unanswered(hold: Hold) -> None:
+    """Once the input has ended, it is called so often and no more, however long each one lasts."""
+    never: Script = [Delay(11.0), Drop()]
+    talk = await hold([never] * 20, typed((0.0, "hello"), until=1.0))
+    check(talk)
+    assert isinstance(talk.error, ModelUnreachable)
+    assert len(talk.server.connections) == 8
+    assert talk.seconds < 8 * (11.0 + 8.0)
+
+
+async def test_a_server_that_reads_no_connection(hold: Hold) -> None:
+    """What cannot be sent holds the end of a session up, but not for ever."""
+    deaf: Script = [Handle("h1"), StopReading()]
+    lines = [(0.0, f"line {number}") for number in range(100)]
+    talk = await hold([deaf] * 20, typed(*lines, until=1.0))
+    check(talk)
+    assert "a message could not be sent within 10 s" in str(talk.error)
+    assert len(talk.server.connections) == 8
+
+
+async def test_a_server_that_says_go_away_at_once_every_time(hold: Hold) -> None:
+    """It is called again with growing waits, like one that drops, and given up like it."""
+    away: Script = [Handle("h1"), Send(go_away(0.0))]
+    talk = await hold([away] * 20, microphone(60.0))
+    assert "the server closes each connection as soon as it is made" in str(talk.error)
+    assert len(talk.server.connections) == 8
+    assert talk.seconds == 23.5
+
+
+async def test_a_server_that_is_never_done(hold: Hold) -> None:
+    """Who works on after the end of a turn owes an answer, for as long as anybody who does."""
+    more = content(turnComplete=True, interactionStatus="IN_PROGRESS")
+    talk = await hold([[ASKED, Send(said(sound(1))), Send(more)]], typed((0.0, "hello"), until=1.0))
+    check(talk)
+    assert talk.error is None
+    assert talk.seconds == 15.0
+    assert talk.news("no_answer")[0][0] == 15.0
+
+
+@pytest.mark.parametrize("tools", [[LAMP], []])
+async def test_a_call_that_nobody_answers_any_more(hold: Hold, tools: list[Any]) -> None:
+    """When the input ends, the program can answer no more: the server is told so, and answers."""
+    script: Script = [
+        ASKED, Send(call("lamp", id="f1")), Expect(ToolAnswers), Send(call("lamp", id="f2")),
+        Expect(ToolAnswers), Send(said(sound(1))), *COMPLETE,
+    ]  # fmt: skip
+    talk = await hold([script], typed((0.0, "hello"), until=1.0), tools=tools)
+    check(talk)
+    assert talk.seconds == 1.0
+    (one,) = talk.server.connections
+    told = {"error": "the program has ended its input, and answers no more"}
+    answers = [(it.id, it.response) for each in one.of(ToolAnswers) for it in each.answers]
+    assert answers == [("f1", told), ("f2", told)]
+    assert [mark for _, _, mark in talk.sounds] == [1]
+
+
+async def test_a_call_that_the_program_answers_late(hold: Hold) -> None:
+    """The reply waits for it, however long: it has not stalled."""
+    script: Script = [
+        ASKED, Send(said(sound(1))), Send(call("lamp", id="f1")), Expect(ToolAnswers, within_s=99),
+        Send(said(sound(2))), *COMPLETE,
+    ]  # fmt: skip
+    answer = Part.response("lamp", "on", id="f1")
+    talk = await hold([script], typed((0.0, "hello"), (90.0, answer), until=95.0), tools=[LAMP])
+    check(talk)
+    assert talk.bodies(TurnComplete) == [TurnComplete(1)]
+    assert [mark for _, _, mark in talk.sounds] == [1, 2]
+
+
+@pytest.mark.parametrize(("name", "answered_at"), [("slow", 2.5), ("endless", 30.5)])
+async def test_a_tool_that_runs_when_the_input_ends(
+    hold: Hold, name: str, answered_at: float
+) -> None:
+    """It is waited for, as long as its own limit allows, though nobody is owed anything else."""
+    script: Script = [
+        Delay(0.5), Send(call(name, id="f1")), Send(content(turnComplete=True)),
+        Expect(ToolAnswers, within_s=99), Send(said(sound(1))), *COMPLETE,
+    ]  # fmt: skip
+    talk = await hold([script], microphone(1.0), tools=TOOLS)
+    check(talk)
+    assert talk.error is None
+    assert [at for at, _, _ in talk.sounds] == [answered_at]
+
+
+async def test_sound_of_a_gap_at_the_end_of_the_input(hold: Hold) -> None:
+    """What was said while there was no connection may be answered, too: it is waited for."""
+    first: Script = [Handle("h1"), Delay(0.5), Send(said(sound(1))), *COMPLETE, Delay(0.02), Drop()]
+    then: Script = [Delay(1.0), SetUp(), Delay(1.5), Send(said(sound(2))), *COMPLETE]
+    talk = await hold([first, then], microphone(1.0))
+    check(talk)
+    assert [mark for _, _, mark in talk.sounds] == [1, 2]
+
+
+async def test_a_call_to_the_program_that_is_cancelled(hold: Hold) -> None:
+    """It is over at once; the server is told nothing of it, nor of what the program says late."""
+    script: Script = [
+        ASKED, Send(call("lamp", id="f1")), Delay(0.5), Send(cancellation("f1")), *COMPLETE,
+    ]  # fmt: skip
+    late = Part.response("lamp", "on", id="f1")
+    talk = await hold([script], typed((0.0, "hello"), (0.8, late), until=1.0), tools=[LAMP])
+    check(talk)
+    assert talk.seconds == 1.0
+    assert talk.server.connections[0].of(ToolAnswers) == []
+    assert [(it.id, it.error) for it in talk.bodies(Response)] == [
+        ("f1", "the model does without it")
+    ]
+
+
+@tool(scheduling="silent")
+async def note() -> str:
+    """Take a note."""
+    await asyncio.sleep(1.0)
+    return "noted"
+
+
+@pytest.mark.parametrize("name", ["note", "slow"])
+async def test_results_that_ask_for_nothing(hold: Hold, name: str) -> None:
+    """A silent one is told, one that is not wanted is not; an answer is owed to neither."""
+    unwanted = [Send(cancellation("f1"))] if name == "slow" else []
+    script: Script = [
+        ASKED, Send(call(name, id="f1")), *unwanted, Send(said(sound(1))), *COMPLETE
+    ]  # fmt: skip
+    live = processor(tools=[note, slow], on_silence="nudge")
+    talk = await hold([script], typed((0.0, "hello"), until=30.0), live)
+    check(talk)
+    assert talk.seconds == 30.0
+    assert talk.news("no_answer") == []
+    assert talk.server.connections[0].texts == ["hello"]
+
+
 # -- at random ------------------------------------------------------------------------------------
 
 
@@ -328,7 +499,7 @@ def random_script(dice: random.Random, marks: Any, *, last: bool) -> Script:
     for _ in range(dice.randint(1, 14)):
         match dice.choice(
             "said said said heard interrupted complete complete both call twice cancel handle "
-            "handle away rubbish stuck delay delay slow waiting".split()
+            "handle away rubbish stuck delay delay slow waiting busy".split()
         ):
             case "said":
                 steps.append(Send(said(sound(next(marks)))))
@@ -342,10 +513,12 @@ def random_script(dice: random.Random, marks: Any, *, last: bool) -> Script:
                 frames = [said(sound(next(marks))), content(interrupted=True)]
                 steps.append(Send(merged(frames)))
             case "call":
-                name = dice.choice(["look", "slow", "endless", "nothing"])
+                name = dice.choice(["look", "slow", "endless", "nothing", "lamp"])
                 steps.append(Send(call(name, id=dice.choice([None, "", f"f{next(ids)}"]))))
             case "twice":
                 steps.append(Duplicate(call("look", id=f"f{next(ids)}")))
+            case "busy":
+                steps.append(Send(content(turnComplete=True, interactionStatus="IN_PROGRESS")))
             case "cancel":
                 steps.append(Send(cancellation("f0", "f1")))
             case "handle":
@@ -372,7 +545,7 @@ def random_script(dice: random.Random, marks: Any, *, last: bool) -> Script:
 @pytest.fixture(scope="module")
 def agent() -> LiveProcessor:
     """One for all: it serves any number of conversations, and takes a while to make."""
-    return processor(tools=TOOLS, answer_within_s=2.0)
+    return processor(tools=[*TOOLS, LAMP], answer_within_s=2.0)
 
 
 @pytest.mark.parametrize("seed", range(200))

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import math
 from array import array
 from typing import Any
 
@@ -61,7 +62,7 @@ from vivace.server.gemini_wire import (
     Turn,
 )
 from vivace.testing.fakes import Caller, FakeDetector
-from vivace.testing.gemini_script import Delay, Expect, Script, Send
+from vivace.testing.gemini_script import Close, Delay, Drop, Expect, Handle, Script, Send, SetUp
 
 __all__ = ["hold"]
 
@@ -110,9 +111,14 @@ async def test_pictures_go_as_jpeg_once_a_second(hold: Hold) -> None:
 
 
 async def test_a_picture_that_is_none(hold: Hold) -> None:
-    """It is told, with what to give."""
-    talk = await hold([[]], typed((0.0, Image(b"no", "image/png"))))
-    assert "2 bytes of image/png are no picture" in str(talk.error)
+    """It is told, with what to give; so is one that is cut off, anywhere."""
+    import PIL.Image
+
+    file = io.BytesIO()
+    PIL.Image.effect_noise((64, 64), 50).save(file, "PNG")
+    for data in (b"no", file.getvalue()[:40], file.getvalue()[:2000]):
+        talk = await hold([[]], typed((0.0, Image(data, "image/png"))))
+        assert f"{len(data)} bytes of image/png are no picture; give a whole" in str(talk.error)
 
 
 async def test_text_goes_in_the_moment_or_as_a_turn(hold: Hold) -> None:
@@ -182,6 +188,21 @@ async def test_explicit_activity(hold: Hold) -> None:
         ActivityStarted, AudioHeard, AudioHeard, ActivityEnded, ActivityStarted, ActivityEnded,
     ]  # fmt: skip
     assert [mark for _, _, mark in talk.sounds] == [1, 2]
+
+
+async def test_explicit_activity_over_a_drop(hold: Hold) -> None:
+    """The user is still speaking when the session goes on, also for a server that knows nothing."""
+    config = {"realtime_input_config": {"automatic_activity_detection": {"disabled": True}}}
+    lines = [(0.0, SpeechStarted(0.0)), (2.0, TurnEnded(2.0))]
+    first: Script = [Delay(0.5), Handle("h1"), Delay(0.5), Drop()]
+    then: Script = [Expect(ActivityEnded), *reply(0.1, "a")]
+    for scripts in ([first, then], [first, [Close(1008), SetUp()], then]):
+        talk = await hold(scripts, microphone(2.0, *lines), realtime_config=config)
+        check(talk)
+        told = talk.server.connections[-1].messages
+        kinds = [type(it) for it in told if not isinstance(it, AudioHeard)]
+        assert kinds == [ActivityStarted, ActivityEnded]
+        assert isinstance(told[0], ActivityStarted)
 
 
 # -- what comes out -------------------------------------------------------------------------------
@@ -290,12 +311,49 @@ async def test_silence(hold: Hold, on_silence: str) -> None:
     assert connections[0].texts == nudged[on_silence]
 
 
+async def test_one_nudge_is_enough(hold: Hold) -> None:
+    """A model that does not answer a nudge is not asked again until the user has said something."""
+    lines = [(0.0, "hello"), (30.0, "are you there?")]
+    talk = await hold([[]], typed(*lines, until=60.0), answer_within_s=3.0, on_silence="nudge")
+    nudge = "(Please answer.)"
+    assert talk.server.connections[0].texts == ["hello", nudge, "are you there?", nudge]
+    assert [at for at, _ in talk.news("no_answer")] == [3.0, 6.0, 33.0, 36.0]
+
+
 async def test_a_server_that_is_quicker_than_the_detector(hold: Hold) -> None:
     """It has answered before we know that the user has finished: nothing more is owed."""
     lines = [(0.0, SpeechStarted(0.0)), (1.0, SpeechEnded(0.9)), (2.0, TurnEnded(0.9))]
     talk = await hold([[Delay(0.5), *reply(0.1, "yes")]], typed(*lines, until=3.0))
     assert talk.seconds == 3.0
     assert talk.news("no_answer") == []
+
+
+async def test_the_end_of_a_reply_is_no_answer_to_what_was_said_over_it(hold: Hold) -> None:
+    """It is waited for: typed while the reply goes on, or in its place, or said in its place."""
+    end = Send(content(turnComplete=True))
+    cut = Send(content(interrupted=True))
+    late: Script = [Delay(5.0), *reply(0.1, "yes", 2)]
+    pacer = AudioRateLimiter()
+    typing = [(0.0, "hello"), (1.0, "and?")]
+    first: Script = [ASKED, Send(said(sound(1)))]
+    talk = await hold([[*first, ASKED, Delay(0.2), end, *late]], typed(*typing))
+    assert [(at, mark) for at, _, mark in talk.sounds] == [(0.0, 1), (6.2, 2)]
+    first = [ASKED, Send(said(sound(1, 9.0)))]
+    talk = await hold(
+        [[*first, ASKED, cut, Delay(0.2), end, *late]], typed(*typing), processor() + pacer
+    )
+    assert next(at for at, _, mark in talk.sounds if mark == 2) == 6.2
+    speaking = [
+        (0.0, "hello"), (1.0, SpeechStarted(1.0)), (2.5, SpeechEnded(2.4)), (2.7, TurnEnded(2.4)),
+    ]  # fmt: skip
+    talk = await hold(
+        [[*first, Delay(1.3), cut, Delay(0.2), end, *late]],
+        microphone(2.8, *speaking),
+        processor() + pacer,
+    )
+    assert next(at for at, _, mark in talk.sounds if mark == 2) == 6.52
+    floors = [value["floor"] for _, value in talk.news("floor")]
+    assert floors[-2:] == ["user", "thinking"]
 
 
 # -- who is heard ---------------------------------------------------------------------------------
@@ -494,6 +552,34 @@ async def test_tools_are_declared_as_the_model_takes_them(hold: Hold) -> None:
     assert "behavior" not in talk.server.connections[0].setup.tools["note"]
 
 
+@pytest.mark.parametrize("gone", [False, True])
+async def test_results_that_json_cannot_hold(hold: Hold, gone: bool) -> None:
+    """No number is null; what cannot be written at all is an error. The server is always told."""
+    ends: Script = [Drop()] if gone else [Expect(ToolAnswers), Expect(ToolAnswers)]
+    script: Script = [
+        ASKED, Send(call("lamp", id="f1")), Send(call("lamp", id="f2")), Delay(0.1), *ends,
+    ]  # fmt: skip
+    lines = [
+        (0.5, Part.response("lamp", {"level": math.nan}, id="f1")),
+        (0.5, Part.response("lamp", object(), id="f2")),
+    ]
+    lamp = {"name": "lamp", "description": "Light."}
+    talk = await hold([script, []], typed((0.0, "hello"), *lines, until=1.0), tools=[lamp])
+    assert talk.error is None
+    one = talk.server.connections[-1]
+    if gone:
+        assert one.texts == [
+            '(lamp answered: {"level":null})',
+            "(lamp failed: the result cannot be written as JSON: it holds a object)",
+        ]
+        return
+    answers = [(it.id, it.response) for each in one.of(ToolAnswers) for it in each.answers]
+    assert answers == [
+        ("f1", {"level": None}),
+        ("f2", {"error": "the result cannot be written as JSON: it holds a object"}),
+    ]
+
+
 async def test_results_of_a_call_nobody_made(hold: Hold) -> None:
     """They are yielded, and the server, which knows nothing of them, is told nothing."""
     script: Script = [ASKED, *reply(0.1, "ok")]
@@ -528,6 +614,38 @@ async def test_the_configuration(hold: Hold) -> None:
     given = types.LiveConnectConfig(system_instruction="Be kind.", session_resumption=None)
     talk = await hold([script], typed((0.0, "hello")), realtime_config=given)
     assert talk.server.connections[0].setup.system == "Be kind."
+
+
+async def test_the_configuration_however_it_is_written(hold: Hold) -> None:
+    """Names as in JSON, and records of the SDK within a mapping, say what plain values say."""
+    from google.genai import types
+
+    detection = types.AutomaticActivityDetection(disabled=True)
+    for config in (
+        {
+            "realtime_input_config": types.RealtimeInputConfig(
+                automatic_activity_detection=detection
+            )
+        },
+        {"realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}},
+        types.LiveConnectConfig(
+            realtime_input_config=types.RealtimeInputConfig(automatic_activity_detection=detection)
+        ),
+    ):
+        lines = [(0.0, SpeechStarted(0.0)), (0.1, TurnEnded(0.1))]
+        script: Script = [Expect(ActivityEnded), *reply(0.1, "a")]
+        talk = await hold([script], typed(*lines), realtime_config=config)
+        assert talk.error is None
+        assert not talk.server.connections[0].setup.automatic
+    for resumption in (
+        {"sessionResumption": {"handle": "h0"}},
+        {"session_resumption": types.SessionResumptionConfig(handle="h0")},
+    ):
+        talk = await hold([[]], typed(until=0.1), realtime_config=resumption)
+        assert talk.server.connections[0].setup.handle == "h0"
+    level = types.ThinkingConfig(thinking_level=types.ThinkingLevel.LOW)
+    with pytest.raises(StageError, match="takes no thinking_level"):
+        processor(realtime_config={"thinking_config": level})
 
 
 def test_mistakes_that_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

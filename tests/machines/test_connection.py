@@ -15,6 +15,7 @@ from vivace.machines.connection import (
     Connection,
     ConnectionRules,
     Dial,
+    Ending,
     Event,
     GoAway,
     Lost,
@@ -280,6 +281,46 @@ def test_a_stable_connection_ends_the_row() -> None:
     bench.tick(21.0)
     assert bench.opened(21.0) == ["ready"]
     assert bench.lost(30.9) == ["closed"]
+
+
+def test_a_server_that_wants_every_connection_to_be_left_at_once() -> None:
+    """The first move waits for nothing; further ones wait as after drops, and are limited."""
+    bench = ready("h1")
+    now, waits = 0.5, []
+    assert bench.go_away(now, 0.0) == ["draining", "resuming", "hang up", "dial h1"]
+    for _ in range(6):
+        bench.opened(now)
+        assert bench.go_away(now, 0.0) == ["draining", "hang up", "reconnecting"]
+        due = bench.machine.deadline()
+        assert due is not None
+        waits.append(due - now)
+        now = due
+        assert bench.tick(now) == ["resuming", "dial h1"]
+    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+    bench.opened(now)
+    assert bench.go_away(now, 0.0) == ["draining", "hang up", "closed"]
+    assert bench.changes[-1].reason == "the server closes each connection as soon as it is made"
+
+
+def test_a_move_from_a_stable_connection_ends_the_row() -> None:
+    """A server that closes every ten minutes is moved from at once, for ever."""
+    bench = ready("h1")
+    now = 0.5
+    for _ in range(20):
+        now += 10.0
+        assert bench.go_away(now, 0.0)[1:] == ["resuming", "hang up", "dial h1"]
+        bench.opened(now)
+
+
+def test_while_it_ends_no_connection_ends_the_row() -> None:
+    """A server that drops every connection before it has answered is given up in the end."""
+    bench = ready("h1", ConnectionRules(attempts=3))
+    assert bench.feed(Ending(), 1.0) == []
+    for at in (100.0, 200.0):
+        assert bench.lost(at) == ["reconnecting"]
+        bench.tick(at + 1.0)
+        bench.opened(at + 1.0)
+    assert bench.lost(300.0) == ["closed"]
 
 
 def test_no_set_up() -> None:

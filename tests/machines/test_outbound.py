@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivace.machines.outbound import (
+    ActivityEnd,
+    ActivityStart,
     AudioEnd,
     Message,
     Outbound,
@@ -74,6 +76,19 @@ def test_of_pictures_the_newest_goes_once_a_second() -> None:
     assert sent(outbound, 11.0) == [SendImage(b"c")]
     assert outbound.images_skipped == 1
     assert outbound.deadline() is None
+
+
+def test_a_picture_that_waits_for_the_socket_is_due_at_no_time() -> None:
+    """It goes when the socket takes something again; until then there is nothing to wake up for."""
+    outbound = Outbound()
+    outbound.look(b"a")
+    outbound.hear(pcm(20))
+    assert outbound.next(5.0) == [SendAudio(pcm(20))]
+    assert outbound.waits()
+    assert outbound.deadline() is None
+    outbound.sent()
+    assert outbound.deadline() == -math.inf
+    assert outbound.next(5.0) == [SendImage(b"a")]
 
 
 def test_only_so_many_messages_are_on_their_way() -> None:
@@ -190,6 +205,22 @@ def test_what_is_too_old_to_be_sent_again_is_counted() -> None:
     assert [it.pcm[0] for it in sent(outbound) if isinstance(it, SendAudio)] == list(range(20, 40))
 
 
+def test_what_is_too_old_is_counted_though_a_handle_came_in_the_same_moment() -> None:
+    """Of ten seconds that went out at once, the handle after 50 ms covers nothing."""
+    for learn in (Outbound.covered, Outbound.answered):
+        outbound = Outbound()
+        for number in range(100):
+            outbound.hear(pcm(100, number))
+            sent(outbound)
+        learn(outbound, 0.05)
+        outbound.lost()
+        assert outbound.dropped_s == 8.0
+        assert sum(milliseconds(sent(outbound, 1.0))) == 2000
+        learn(outbound, 2.0)
+        outbound.lost()
+        assert outbound.dropped_s == 8.0
+
+
 def test_results_of_a_lost_connection_are_told_otherwise() -> None:
     """Their calls are gone with it: the id would be refused."""
     results = SendResults((Result(Response("1", "look", "sunny"), "srv-1"),))
@@ -202,6 +233,35 @@ def test_results_of_a_lost_connection_are_told_otherwise() -> None:
     outbound.put(results)
     outbound.lost()
     assert sent(outbound) == []
+
+
+def test_an_activity_goes_on_over_the_next_connection() -> None:
+    """Its beginning may be known to the old one alone; a new one is told of it, once."""
+    outbound = Outbound()
+    outbound.put(ActivityStart())
+    outbound.hear(pcm(100))
+    sent(outbound, 1.0)
+    outbound.lost()
+    assert sent(outbound, 2.0) == [ActivityStart(), SendAudio(pcm(100))]
+    outbound.covered(3.0)
+    outbound.lost()
+    assert sent(outbound, 3.0) == [ActivityStart()]
+    outbound.covered(4.0)
+    outbound.put(ActivityEnd())
+    outbound.lost()
+    outbound.put(ActivityStart())
+    assert sent(outbound, 4.0) == [ActivityStart(), ActivityEnd(), ActivityStart()]
+    outbound.put(ActivityEnd())
+    sent(outbound, 5.0)
+    outbound.covered(6.0)
+    outbound.lost()
+    assert sent(outbound, 6.0) == []
+
+
+def test_a_silent_result_asks_for_nothing() -> None:
+    """The model says nothing of it until it is asked; of any other, it does."""
+    asked = {it: Result(Response("1", "look"), "1", it).asks for it in ("", "SILENT", "WHEN_IDLE")}
+    assert asked == {"": True, "SILENT": False, "WHEN_IDLE": True}
 
 
 def test_a_picture_that_was_on_its_way_waits_again() -> None:

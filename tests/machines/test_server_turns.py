@@ -13,6 +13,7 @@ def test_a_reply_begins_with_what_first_comes_and_ends_with_its_terminal_event()
     assert not turns.begins(1.1)
     assert turns.turn == 1
     assert turns.complete() == 1
+    assert not turns.under_way
     assert turns.complete() == 0  # said twice
     assert turns.begins(2.0)
     assert turns.turn == 2
@@ -24,6 +25,7 @@ def test_the_rest_of_an_interrupted_reply_is_discarded_until_its_end() -> None:
     turns.begins(1.0)
     assert turns.void(1.5) == 1
     assert turns.discarding
+    assert turns.under_way
     assert not turns.begins(1.6)
     assert turns.turn == 1
     assert turns.void(1.7) == 0

@@ -24,6 +24,7 @@ from vivace.testing.fakes import FakeVoice
 pytestmark = pytest.mark.real
 
 TEXT: dict[str, Any] = {"response_modalities": ["TEXT"], "session_resumption": {}}
+WEATHER: dict[str, Any] = {"function_declarations": [{"name": "weather"}]}
 SOUND: dict[str, Any] = {"response_modalities": ["AUDIO"], "output_audio_transcription": {}}
 
 
@@ -125,7 +126,8 @@ def test_tools_of_the_client() -> None:
             yield Part.call("weather", {"town": "Ulm"}, id="c1")
 
     async def work(options: dict[str, Any]) -> None:
-        async with live(options).connect(model="local", config=TEXT) as session:
+        config = {**TEXT, "tools": [WEATHER]}
+        async with live(options).connect(model="local", config=config) as session:
             await session.send_client_content(
                 turns=[types.Content(role="user", parts=[types.Part(text="Weather?")])]
             )
@@ -142,6 +144,33 @@ def test_tools_of_the_client() -> None:
                 said += texts(await turn(session))
 
     talk(LiveModelProcessor(model), work)
+
+
+def test_a_client_that_is_gone_without_a_word() -> None:
+    """Whose machine or network has failed holds no session for ever."""
+    gone = asyncio.Event()
+
+    @processor
+    async def listens(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        try:
+            async for part in stream:
+                yield part
+        finally:
+            gone.set()
+
+    async def main() -> None:
+        tls, certificate = throw_away_tls()
+        front = GeminiFront(listens)
+        async with asyncio.timeout(20), listen(front.handle, tls, ping_s=0.2) as listening:
+            client = {"ssl": trusting_tls(certificate)}
+            options = {"base_url": listening.url, "async_client_args": client}
+            async with live(options).connect(model="local", config=SOUND) as session:
+                session._ws.transport.pause_reading()  # it answers no ping, and reads no close
+                await gone.wait()
+                session._ws.transport.abort()
+            await front.aclose()
+
+    asyncio.run(main())
 
 
 def test_our_own_client_before_our_own_server() -> None:

@@ -157,6 +157,39 @@ async def test_a_session_that_waits_for_its_client_gives_way() -> None:
             assert back.closed == (1008, "BidiGenerateContent session not found")
 
 
+async def test_what_a_connection_did_not_take_any_more_comes_by_the_next() -> None:
+    """A client that drops while a frame is on its way to it misses nothing."""
+    async with fronting(echo) as front:
+        async with connected(front, Client(), sessionResumption={}) as client:
+            handle = client.handle
+            client.reads.clear()
+            await client.say(realtimeInput={"text": "hello"})
+            await asyncio.sleep(1)
+        again: dict[str, Any] = {"sessionResumption": {"handle": handle}}
+        async with connected(front, Client(), **again) as client:
+            assert client.texts() == "hello"
+            assert sum(bool(it.get("turnComplete")) for it in client.contents()) == 1
+
+
+async def test_only_the_clients_own_tools_are_called_there() -> None:
+    """A call to a tool that the agent has itself is none of the client's business."""
+
+    @processor
+    async def calls(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            if part.text:
+                yield Part.call("inner", id="c1")
+                yield Part.response("inner", 1, id="c1")
+                yield Part.call("lamp", id="c2")
+
+    tools = [{"functionDeclarations": [{"name": "lamp"}]}]
+    async with fronting(calls) as front, connected(front, Client(), tools=tools) as client:
+        await client.say(realtimeInput={"text": "on"})
+        await asyncio.sleep(1)
+        called = [it["toolCall"]["functionCalls"] for it in client.frames if "toolCall" in it]
+        assert called == [[{"id": "c2", "name": "lamp", "args": {}}]]
+
+
 def test_nobody_can_be_served() -> None:
     """A server for no sessions is a mistake."""
     with pytest.raises(StageError, match="a server for 0 sessions serves nobody"):
@@ -262,6 +295,32 @@ async def test_what_waits_for_a_slow_client_is_not_sent_after_an_interruption() 
         await asyncio.sleep(1)
         kinds = [next(iter(it)) for it in client.contents() if it]
         assert kinds == ["modelTurn", "interrupted", "turnComplete"]
+
+
+async def test_what_was_on_its_way_is_not_sent_again_after_an_interruption() -> None:
+    """The next connection begins with the news that the reply was cut."""
+
+    @processor
+    async def talks(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            if part.text == "go on":
+                yield Part(SOUND, role="model", turn=1)
+                await asyncio.sleep(5)
+                yield Part(Interrupted(1), role="model")
+                yield Part(TurnComplete(1, "interrupted"), role="model", turn=1)
+
+    config: dict[str, Any] = {"generationConfig": {"responseModalities": ["AUDIO"]}}
+    async with fronting(talks) as front:
+        async with connected(front, Client(), **config, sessionResumption={}) as client:
+            handle = client.handle
+            client.reads.clear()
+            await client.say(realtimeInput={"text": "go on"})
+            await asyncio.sleep(1)
+        await asyncio.sleep(10)
+        again: dict[str, Any] = {"sessionResumption": {"handle": handle}}
+        async with connected(front, Client(), **config, **again) as client:
+            kinds = [next(iter(it)) for it in client.contents() if it]
+            assert kinds == ["interrupted", "turnComplete"]
 
 
 async def test_a_client_that_drops_while_it_is_spoken_to() -> None:

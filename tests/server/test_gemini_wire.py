@@ -73,6 +73,7 @@ def test_tool_answers() -> None:
     ("frame", "told"),
     [
         ("{", "Unexpected token"),
+        ('{"clientContent": {"turnComplete": NaN}}', "Unexpected token"),
         ("[1]", "An object was expected"),
         ("{}", "this one has 0"),
         ('{"setup": {}, "clientContent": {}}', "this one has 2"),

@@ -89,7 +89,7 @@ class GeminiLink:
     def told(self, job: Job, item: object) -> None:
         """Send a message. The session tells no more at once than its window."""
         assert isinstance(job, Transmit)
-        self._sender(job).put(partial(self._send, job, cast("Message", item)))
+        self._sender(job).put(cast("Message", item))
 
     async def do(self, job: Job, shell: Shell) -> object:
         """Do a job."""
@@ -99,7 +99,7 @@ class GeminiLink:
             case Dial():
                 await self._listen(job, shell)
             case Transmit():
-                await self._sender(job).run(shell.post)
+                await self._sender(job).run(partial(self._send, job), shell.post)
         return None
 
     # -- listening ----------------------------------------------------------------------------

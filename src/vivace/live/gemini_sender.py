@@ -16,34 +16,38 @@ from typing import Any, TypeAlias
 from vivace.flow.eager import WAITS, Eager
 from vivace.flow.run import current_run
 from vivace.machines.machine import Item
+from vivace.machines.outbound import Message
 
 __all__ = ["Sender"]
 
-Send: TypeAlias = Callable[[], Coroutine[Any, Any, Item | None]]
+Send: TypeAlias = Callable[[Message], Coroutine[Any, Any, Item | None]]
 """Sends one message. Returns what to tell of it; None where there is no connection any more."""
 
 
 class Sender:
-    """Does what is put, one after the other, from when it runs. An error ends it."""
+    """Sends what is put, one after the other, while it runs. An error ends it."""
 
+    # It knows nothing of its job but while it runs: whoever keeps senders by their jobs, weakly,
+    # would else keep both for ever.
     def __init__(self) -> None:
-        self._waiting: deque[Send] = deque()
+        self._waiting: deque[Message] = deque()
+        self._send: Send | None = None
         self._tell: Callable[[Item], None] | None = None
         self._eager: Eager | None = None
         self._over: asyncio.Future[None] | None = None
         self._busy = False  # what had to wait is done, and not told yet
 
-    def put(self, send: Send) -> None:
-        """Do it after what was put before."""
-        self._waiting.append(send)
+    def put(self, message: Message) -> None:
+        """Send it after what was put before."""
+        self._waiting.append(message)
         self._go_on()
 
-    async def run(self, tell: Callable[[Item], None]) -> None:
+    async def run(self, send: Send, tell: Callable[[Item], None]) -> None:
         """Return when there is no connection any more. Raises what a message could not be sent for.
 
         tell: what came of each message.
         """
-        self._tell = tell
+        self._send, self._tell = send, tell
         self._over = asyncio.get_running_loop().create_future()
         start = current_run().scope.start
         self._eager = Eager(start, "send to a live model", copy_context(), self._sent)
@@ -51,16 +55,17 @@ class Sender:
         try:
             await self._over
         finally:
-            self._waiting.clear()
             self._eager.cancel()
+            self._waiting.clear()
+            self._send = None
 
     def _go_on(self) -> None:
         eager, over = self._eager, self._over
-        while self._waiting and eager and over and not over.done():
+        while self._waiting and eager and over and self._send and not over.done():
             if eager.waits or self._busy:
                 return
             try:
-                outcome = eager.begin(self._waiting.popleft()())
+                outcome = eager.begin(self._send(self._waiting.popleft()))
             except Exception as error:
                 over.set_exception(error)
             else:

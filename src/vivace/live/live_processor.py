@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from vivace.errors import ModelUnreachable, StageError
 from vivace.flow.drive import drive
@@ -175,7 +175,7 @@ class LiveProcessor(Processor):
         }
         if self._facts.compression:  # else a session ends after fifteen minutes
             config["context_window_compression"] = {"sliding_window": {}}
-        config |= dict(given or {})
+        config |= self._read(given or {})
         if len(self._tools):
             functions = declared(self._tools.declarations, self._tools.rules, self._facts)
             own = [{"function_declarations": functions}]
@@ -184,16 +184,20 @@ class LiveProcessor(Processor):
         self._check(config)
         return config
 
+    def _read(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields as plain values, by their names in Python, however they are written."""
+        try:
+            config = self._genai.types.LiveConnectConfig.model_validate(dict(given))
+        except (ValueError, TypeError) as error:
+            raise StageError(f"realtime_config cannot be used: {error}") from error
+        return cast("dict[str, Any]", config.model_dump(exclude_unset=True))
+
     def _check(self, config: dict[str, Any]) -> None:
         level = (config.get("thinking_config") or {}).get("thinking_level")
         if level is not None and not self._facts.thinking_level:
             raise StageError(
                 f"{self._model} takes no thinking_level; leave it out of realtime_config"
             )
-        try:
-            self._genai.types.LiveConnectConfig(**config)
-        except (ValueError, TypeError) as error:
-            raise StageError(f"realtime_config cannot be used: {error}") from error
 
     def _config_of(self, dial: Dial) -> dict[str, Any]:
         config = dict(self._config)

@@ -42,9 +42,11 @@ def _as_jpeg(picture: Image) -> bytes:
         ) from error
     try:
         opened = PIL.Image.open(io.BytesIO(picture.data)).convert("RGB")
-    except PIL.UnidentifiedImageError as error:
+    # A file that is cut off, or broken within, fails in one way or another with each format.
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise PartError(
-            f"{len(picture.data)} bytes of {picture.mimetype} are no picture; give a whole file"
+            f"{len(picture.data)} bytes of {picture.mimetype} are no picture; give a whole file "
+            f"({error})"
         ) from error
     made = io.BytesIO()
     opened.save(made, "JPEG")

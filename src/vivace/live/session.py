@@ -18,7 +18,7 @@ from vivace.live.session_rules import Seed, SessionRules
 from vivace.live.session_tools import SessionTools
 from vivace.live.stream_metrics import Stamp, StreamMetrics
 from vivace.live.transcripts import UserText
-from vivace.machines.connection import Connection, Dial, Move, Opened, Quiet, Stop
+from vivace.machines.connection import Connection, Dial, Ending, Move, Opened, Quiet, Stop
 from vivace.machines.floor import State as Floor
 from vivace.machines.machine import (
     FLOOR,
@@ -29,7 +29,7 @@ from vivace.machines.machine import (
     Machine,
     Output,
 )
-from vivace.machines.outbound import Outbound, SendText
+from vivace.machines.outbound import Outbound
 from vivace.machines.playout import Ledger
 from vivace.machines.pressure import Shedding
 from vivace.machines.server_message import (
@@ -94,7 +94,6 @@ class Session(Machine):
         self._stamp = Stamp(metrics, marks=rules.stamp)
         self._floor = Floor.IDLE
         self._quiet = True
-        self._busy = False  # the server works on, though the turn is complete
         self._finishing = False
         self._stop_at = math.inf
 
@@ -136,12 +135,12 @@ class Session(Machine):
         out += self._final_text(self._user.tick(now), now)
         told, cuts = self._replies.tick(now)
         out += told + (self._void(now) if cuts else [])
-        if stalled := self._replies.turns.tick(now, waits=not self._tools.calls.done()):
+        if stalled := self._replies.turns.tick(now, waits=self._tools.waiting):
             out += self._stalled(stalled, now)
         if now >= self._input.owed_due:
             out += self._no_answer(now)
-        if now >= self._stop_at:  # counted from when all was sent
-            waits = not self._outbound.empty()
+        if now >= self._stop_at:
+            waits = self._tools.waiting or not self._outbound.empty()
             self._stop_at = now + self._rules.linger_s
             out += [] if waits else self._stop(now)
         return self._settled(out, now)
@@ -168,7 +167,8 @@ class Session(Machine):
         self._input.finish(now)
         if self._input.unanswered_sound and not (self._input.owed or self._replies.turns.open):
             self._stop_at = now + self._rules.linger_s
-        return self._settled([], now)
+        out = self._tooling(self._tools.give_up(now), now)
+        return self._settled([*self._link.feed(Ending(), now), *out], now)
 
     def full(self) -> bool:
         return self._outbound.full()
@@ -187,6 +187,8 @@ class Session(Machine):
             self._input.nobody_speaks(now)
         told, messages = self._link.send(now)
         self._input.went(messages, now)
+        if messages and self._stop_at < math.inf:
+            self._stop_at = now + self._rules.linger_s
         out += told
         if (floor := self._replies.state(self._input.owed)) != self._floor:
             self._floor = floor
@@ -200,11 +202,11 @@ class Session(Machine):
     def _is_quiet(self) -> bool:
         """True if the server owes nothing, and is told nothing."""
         talks = self._replies.turns.open or self._replies.speaking or self._input.speaking
-        return not (talks or self._input.owed or self._busy or self._tools.waiting)
+        return not (talks or self._input.owed or self._tools.waiting)
 
     def _nothing_is_left(self) -> bool:
         # The user is not speaking any more, whatever a detector had still to say.
-        owes = self._replies.turns.open or self._input.owed or self._busy or self._tools.waiting
+        owes = self._replies.turns.open or self._input.owed or self._tools.waiting
         return not owes and self._outbound.empty() and self._stop_at == math.inf
 
     # -- the input ----------------------------------------------------------------------------
@@ -253,19 +255,22 @@ class Session(Machine):
 
     def _heard(self, dial: Dial, message: ServerMessage, now: float) -> list[Output]:
         out = self._user_said(message, now)
-        if not message.interrupted:  # else it is of the reply that is over
+        if message.interrupted and message.speaks:
+            out += self._begin(now)  # of the reply that is over: what comes late is of it as well
+        else:
             out += self._model_said(message, now)
         out += self._called(message, now)
         if message.usage:
             out.append(self._news.tell("usage", now, **message.usage))
-        if message.waiting or message.turn_complete:
-            self._input.answered()
         if message.waiting:
+            self._input.answered()
             out.append(self._news.tell("waiting_for_input", now))
         if message.interrupted:
             out += self._void(now)
         if message.turn_complete:
-            self._busy = message.busy
+            (self._input.reply_over if self._replies.turns.under_way else self._input.answered)()
+            if message.busy:  # it works on, and will say more
+                self._input.ask(now)
             out += self._final_text(self._user.take(), now)
             out += self._replies.complete()
             if message.reason:
@@ -294,7 +299,7 @@ class Session(Machine):
         return [Part(text, role="user", at=self._user.at)]
 
     def _model_said(self, message: ServerMessage, now: float) -> list[Output]:
-        if not (message.sound or message.text or message.said):
+        if not message.speaks:
             return []
         out = self._begin(now)
         if self._replies.turns.discarding:
@@ -335,6 +340,8 @@ class Session(Machine):
             out += self._tooling(self._tools.calls.call(part, now), now)
         if message.cancelled:
             out += self._tooling(self._tools.cancel(message.cancelled, now), now)
+        if message.calls and self._finishing:
+            out += self._tooling(self._tools.give_up(now), now)
         return out
 
     def _tooling(self, outputs: Iterable[ToolOutput], now: float) -> list[Output]:
@@ -343,8 +350,8 @@ class Session(Machine):
             match output:
                 case Enter(part=part):
                     out += [part, *self._tools.entered(output, self._news, now)]
-                    if part.function_response is not None:
-                        self._input.ask(now)
+                    if part.function_response is not None and self._tools.asks:
+                        self._input.ask(now, goes_on=True)
                 case RunTool() | Cancel():
                     out.append(output)
                 case _:
@@ -370,12 +377,12 @@ class Session(Machine):
         return [told, self._news.complete(turn, "timeout")]
 
     def _no_answer(self, now: float) -> list[Output]:
-        self._input.answered()
+        self._input.given_up()
         out: list[Output] = [self._news.tell("no_answer", now, after_s=self._rules.answer_within_s)]
         if self._finishing:
             return out
         if self._rules.on_silence == "nudge":
-            self._outbound.put(SendText(self._rules.nudge))
+            self._input.nudge()
         elif self._rules.on_silence == "reconnect":
             out += self._link.feed(Move(), now)
         return out
@@ -384,7 +391,6 @@ class Session(Machine):
 
     def _down(self) -> list[Output]:
         """The connection is gone: what came over it is over, and so are its calls."""
-        self._busy = False
         self._tools.lost()
         return self._replies.complete("failed")
 

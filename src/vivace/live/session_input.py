@@ -69,6 +69,8 @@ class SessionInput:
         self._active = False  # an activity was begun, and has not ended
         self._has_sound = False
         self._loud = False  # sound that may be speech was not answered
+        self._goes_on = False  # what is owed is no more than the rest of a reply
+        self._nudged = False  # for the answer that is owed now
         self.heard_at: float = 0.0
         self.unanswered_sound: bool = False
         self.owed_due: float = math.inf
@@ -85,12 +87,29 @@ class SessionInput:
         """True while the user is speaking, as far as the level of the sound tells."""
         return not self._is_told and self._level.speaking
 
-    def ask(self, now: float) -> None:
-        """From now on an answer is owed."""
+    def ask(self, now: float, *, goes_on: bool = False) -> None:
+        """From now on an answer is owed. goes_on: the reply under way may be it, else the next."""
+        self._goes_on = goes_on and (self._goes_on or not self.owed)
         self.owed_due = now + self._rules.answer_within_s
 
+    def nudge(self) -> None:
+        """Ask once more. Who does not answer that is not asked again for the same turn."""
+        if not self._nudged:
+            self._outbound.put(SendText(self._rules.nudge))
+        self._nudged = not self._nudged
+
     def answered(self) -> None:
-        """It comes, or is given up."""
+        """It comes."""
+        self._nudged = False
+        self.given_up()
+
+    def reply_over(self) -> None:
+        """The reply under way is: what was said meanwhile is not answered by it."""
+        if self._goes_on:
+            self.owed_due = math.inf
+
+    def given_up(self) -> None:
+        """It is waited for no more."""
         self.owed_due = math.inf
         self._loud = self.unanswered_sound = False
         self._spoken = not self._is_told
@@ -101,8 +120,10 @@ class SessionInput:
             match message:
                 case SendAudio():
                     self.unanswered_sound = True
-                case SendText() | ActivityEnd() | SendResults() | SendContent(complete=True):
+                case SendText() | ActivityEnd() | SendContent(complete=True):
                     self.ask(now)
+                case SendResults(results=results) if any(it.asks for it in results):
+                    self.ask(now, goes_on=True)
                 case AudioEnd() if self._loud:
                     self.ask(now)
                 case _:
@@ -160,13 +181,14 @@ class SessionInput:
 
     def _hear(self, audio: Audio, at: float | None) -> Took:
         self._outbound.hear(audio.pcm)
-        self._has_sound = True
+        self._has_sound = self.unanswered_sound = True
         self.heard_at = (self.heard_at if at is None else at) + audio.seconds
         if not self._is_told:
             self._loud |= "started" in self._level.hear(audio)
         return Took()
 
     def _turn_ended(self, now: float) -> None:
+        self._nudged = False
         if self._active:
             self._end_activity(now)
         elif self._spoken:  # else the server was quicker, and has answered
@@ -190,6 +212,7 @@ class SessionInput:
             self._outbound.put(SendContent((("user", text),), complete=True))
         else:
             self._outbound.put(SendText(text))
+        self._nudged = False
         self.ask(now)
         return Took(passes=True, typed=True, cuts=True)
 

@@ -19,6 +19,8 @@ from vivace.part import Call, Part, Response
 __all__ = ["SessionTools"]
 
 _REMEMBERED = 4096  # calls: far more than are ever out
+_CANCELLED = "the model does without it"
+_NOBODY = "the program has ended its input, and answers no more"
 _SCHEDULING = {
     Scheduling.WHEN_IDLE: "WHEN_IDLE",
     Scheduling.SILENT: "SILENT",
@@ -27,7 +29,10 @@ _SCHEDULING = {
 
 
 class SessionTools:
-    """rules: by the tools' names, as in `ToolCalls`. schedules: the model takes a scheduling."""
+    """rules: by the tools' names, as in `ToolCalls`. schedules: the model takes a scheduling.
+
+    asks: the newest answer is told to the server, and says that it should go on.
+    """
 
     def __init__(
         self, outbound: Outbound, rules: Mapping[str, ToolRules | None], *, schedules: bool
@@ -37,13 +42,14 @@ class SessionTools:
             for name, it in rules.items()
         }
         self.calls: ToolCalls = ToolCalls(silent)
+        self.asks: bool = False
         self._outbound = outbound
         self._scheduling = {
             name: _SCHEDULING.get(it.scheduling, "") if it and schedules else ""
             for name, it in rules.items()
         }
         self._given: OrderedDict[str, str] = OrderedDict()  # the server's ids, by ours
-        self._open: set[str] = set()  # ours, of calls without an answer
+        self._open: dict[str, str] = {}  # names of calls without an answer, by our ids
         self._gone: set[str] = set()  # of those, whose connection is gone
         self._unwanted: set[str] = set()  # of those, that the server has cancelled
 
@@ -58,26 +64,39 @@ class SessionTools:
     def cancel(self, given_ids: Iterable[str], now: float) -> list[ToolOutput]:
         """The server does without these calls: it gets no answer to them."""
         unwanted = set(given_ids)
-        self._unwanted |= {id for id in self._open if self._given.get(id) in unwanted}
-        return self.calls.cancel(unwanted, now)
+        ours = {id for id in self._open if self._given.get(id) in unwanted}
+        self._unwanted |= ours
+        return self.calls.cancel(unwanted, now) + self._fail(ours, _CANCELLED, now)
+
+    def give_up(self, now: float) -> list[ToolOutput]:
+        """Nobody is there any more to answer the program's calls: that is the answer to them."""
+        return self._fail(set(self._open), _NOBODY, now)
+
+    def _fail(self, ids: Iterable[str], why: str, now: float) -> list[ToolOutput]:
+        """Of these calls, those that the program was to answer have failed."""
+        out: list[ToolOutput] = []
+        for id, name in [it for it in self._open.items() if it[0] in ids]:
+            if not self.calls.runs(name):
+                out += self.calls.answered(Part.response(name, id=id, error=why), now)
+        return out
 
     def lost(self) -> None:
         """The connection is gone, and the server knows nothing of the calls that came over it."""
-        self._gone |= self._open
+        self._gone |= set(self._open)
 
     @property
     def waiting(self) -> bool:
-        """True while the program owes an answer."""
+        """True while a tool, or the program, owes an answer."""
         return bool(self._open)
 
     def entered(self, entered: Enter, news: News, now: float) -> list[Output]:
         """A call, or a response, is part of the conversation: the server is told what it needs."""
         match entered.part.body:
-            case Call(id=id):
+            case Call(id=id, name=name):
                 self._given[id] = entered.given_id
-                self._open.add(id)
+                self._open[id] = name
                 if len(self._given) > _REMEMBERED:
-                    self._open.discard(self._given.popitem(last=False)[0])
+                    self._open.pop(self._given.popitem(last=False)[0], None)
                 return []
             case Response() as response:
                 self._answer(response)
@@ -90,17 +109,35 @@ class SessionTools:
         id = response.id
         given = self._given.pop(id, None)
         gone, unwanted = id in self._gone, id in self._unwanted
-        for ids in (self._open, self._gone, self._unwanted):
+        self._open.pop(id, None)
+        for ids in (self._gone, self._unwanted):
             ids.discard(id)
+        self.asks = False
         if given is None or unwanted:
             return
-        result = Result(response, given or id, self._scheduling.get(response.name, ""))
+        scheduling = self._scheduling.get(response.name, "")
+        result = Result(_writable(response), given or id, scheduling)
+        self.asks = gone or result.asks
         told = SendResults((result,))
         self._outbound.put(self.as_text(told) if gone else told)
 
     def as_text(self, results: SendResults) -> Message:
         """What is said where the calls are gone."""
         return SendText(" ".join(_said(it.response) for it in results.results))
+
+
+def _writable(response: Response) -> Response:
+    """As JSON can hold it: else the server would refuse it, and have no answer."""
+    try:
+        result = msgspec.json.decode(msgspec.json.encode(response.result, enc_hook=_refuse))
+    except (TypeError, ValueError) as error:
+        why = f"the result cannot be written as JSON: {error}"
+        return msgspec.structs.replace(response, result=None, error=response.error or why)
+    return msgspec.structs.replace(response, result=result)
+
+
+def _refuse(value: object) -> object:
+    raise TypeError(f"it holds a {type(value).__name__}")
 
 
 def _said(response: Response) -> str:

@@ -18,8 +18,8 @@ from vivace.machines.close_codes import Verdict, verdict
 from vivace.machines.machine import Cancel, Item, Job
 
 __all__ = [
-    "RULES", "Act", "Changed", "Connection", "ConnectionOutput", "ConnectionRules", "Dial", "Event",
-    "GoAway", "Lost", "Move", "NewHandle", "Opened", "Quiet", "State", "Stop",
+    "RULES", "Act", "Changed", "Connection", "ConnectionOutput", "ConnectionRules", "Dial",
+    "Ending", "Event", "GoAway", "Lost", "Move", "NewHandle", "Opened", "Quiet", "State", "Stop",
 ]  # fmt: skip
 
 
@@ -66,9 +66,9 @@ class ConnectionRules(msgspec.Struct, frozen=True):
     set_up_s: for `setupComplete`. attempts: connections that may end in a row before the session
     is given up. After the first end it is tried again at once; after the second `first_wait_s` is
     waited, then twice as long each time, at most `longest_wait_s`; of each wait between half and
-    all, as drawn. stable_s: a connection that lasted so long ends the row. margin_s: so long before
-    the server's time is up, the session moves in any case. unsaid_s: the time left where the server
-    does not say it.
+    all, as drawn. stable_s: a connection that lasted so long ends the row; one that the server
+    wants to be left sooner counts as ended. margin_s: so long before the server's time is up, the
+    session moves in any case. unsaid_s: the time left where the server does not say it.
     """
 
     set_up_s: float = 10.0
@@ -136,6 +136,10 @@ class Quiet(msgspec.Struct, frozen=True):
 
 class Move(msgspec.Struct, frozen=True):
     """Change the connection now."""
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """The session goes on for what is owed only: from now on no connection ends the row."""
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -230,6 +234,7 @@ class Connection:
         self.handle: str = handle
         self.dial: Dial | None = None
         self._ends = 0  # of connections, in a row
+        self._stable_s = self._rules.stable_s
         self._was_up = False
         self._up_at = -math.inf  # when the newest connection was set up
         self._due = math.inf
@@ -260,9 +265,13 @@ class Connection:
                 return self._lost(item, now)
             case Quiet(quiet=quiet):
                 self._quiet = quiet
-                return self._happened(Event.QUIET, now) if quiet else []
+                return self._left(Event.QUIET, now) if quiet else []
             case Move():
+                self._ends = 0 if self.up else self._ends  # nothing has failed
                 return self._happened(Event.MOVE, now)
+            case Ending():
+                self._stable_s = math.inf
+                return []
             case Stop():
                 return self._happened(Event.STOP, now)
             case _:
@@ -273,7 +282,7 @@ class Connection:
         if now < self._due:
             return []
         if self.state not in _DIALLING:
-            return self._happened(Event.DUE, now)
+            return self._left(Event.DUE, now)
         assert self.dial is not None, "what dials has a job that does"
         hang_up = Cancel(self.dial)
         reason = f"no setupComplete within {self._rules.set_up_s:g} s"
@@ -299,13 +308,34 @@ class Connection:
         before = self.state
         told = self._happened(Event.GO_AWAY, now, left_s=left_s)
         self._due = due if before == State.READY else min(self._due, due)
-        return told + (self._happened(Event.QUIET, now) if self._quiet else [])
+        return told + (self._left(Event.QUIET, now) if self._quiet else [])
+
+    def _left(self, event: Event, now: float) -> list[ConnectionOutput]:
+        """The moment has come, to leave the connection if the server wants that.
+
+        A server that wants it of each new one as well, at once, is called again with the waits and
+        the limit that there are for one that drops them.
+        """
+        if self.state == State.DRAINING:
+            assert self.dial is not None, "what drains has a job that listens"
+            self._count_from(now)
+            if self._ends:
+                reason = "the server closes each connection as soon as it is made"
+                return [Cancel(self.dial), *self._lost(Lost(self.dial, 1001, reason), now)]
+            if now - self._up_at < self._stable_s:
+                self._ends = 1
+        return self._happened(event, now)
+
+    def _count_from(self, now: float) -> None:
+        """A connection that has lasted ends the row of those that have not."""
+        if now - self._up_at >= self._stable_s:
+            self._ends = 0
 
     def _lost(self, end: Lost, now: float) -> list[ConnectionOutput]:
         self._end = end
         up = self.state in _UP
-        if up and now - self._up_at >= self._rules.stable_s:
-            self._ends = 0
+        if up:
+            self._count_from(now)
         match verdict(end.code, end.reason, set_up=up):
             case Verdict.REFUSED:
                 event = Event.REFUSED
@@ -340,8 +370,6 @@ class Connection:
             out.append(Cancel(self.dial))
         if not self.up and self.state != before:
             self.dial = None
-        if Act.HANG_UP in acts:
-            self._ends = 0  # nothing has failed
         return out + (self._dial(now) if Act.DIAL in acts else [])
 
     def _changed(self, before: State, event: Event, wait_s: float, left_s: float | None) -> Changed:

@@ -66,6 +66,11 @@ class Result(msgspec.Struct, frozen=True):
     given_id: str
     scheduling: str = ""
 
+    @property
+    def asks(self) -> bool:
+        """False if the model says nothing of it until it is asked."""
+        return self.scheduling != "SILENT"
+
 
 class SendResults(msgspec.Struct, frozen=True):
     """What tools answered."""
@@ -126,8 +131,10 @@ class Outbound:
         self._kept: deque[tuple[float, Message]] = deque()
         self._kept_bytes = 0
         self._unkept = 0  # bytes of sound that were sent, perhaps not taken in, and not kept
+        self._unkept_at = -math.inf  # when the newest of them was sent
         self._dropped = 0
         self._in_flight = 0
+        self._active = False  # an activity of the user's has begun, and not ended
         self._image: SendImage | None = None
         self._image_at = -math.inf
         self.images_skipped: int = 0
@@ -159,6 +166,8 @@ class Outbound:
 
     def put(self, message: Message) -> None:
         """A message that is neither sound nor picture."""
+        if isinstance(message, ActivityStart | ActivityEnd):
+            self._active = isinstance(message, ActivityStart)
         self._waiting.append(message)
 
     def _put_audio(self, pcm: bytes) -> None:
@@ -203,8 +212,9 @@ class Outbound:
         self._in_flight -= 1
 
     def deadline(self) -> float | None:
-        """When a picture that waits may go."""
-        return None if self._image is None else self._image_due()
+        """When a picture that waits may go; None while it waits for the socket."""
+        waits = self._image is None or self._in_flight >= self._rules.window
+        return None if waits else self._image_due()
 
     def full(self) -> bool:
         """True if too much waits that may not be dropped."""
@@ -239,25 +249,29 @@ class Outbound:
             self._kept.remove(oldest)
             self._kept_bytes -= _bytes_of(oldest[1])
             self._unkept += _bytes_of(oldest[1])
+            self._unkept_at = oldest[0]
 
     # -- what became of it --------------------------------------------------------------------
 
     def answered(self, now: float) -> None:
         """A reply begins: what was said before it is answered, but for sound of the last moment."""
-        self._let_go(lambda at, message: not _is_audio(message) or at <= now - self._rules.flight_s)
+        flown = now - self._rules.flight_s
+        self._let_go(lambda at, message: not _is_audio(message) or at <= flown, flown)
 
     def covered(self, now: float) -> None:
         """A handle has come: the session can be resumed as it was a moment ago."""
-        self._let_go(lambda at, _: at <= now - self._rules.flight_s)
+        flown = now - self._rules.flight_s
+        self._let_go(lambda at, _: at <= flown, flown)
 
-    def _let_go(self, taken_in: Callable[[float, Message], bool]) -> None:
-        """Keep no more what is taken in, and is in the socket at all."""
+    def _let_go(self, taken_in: Callable[[float, Message], bool], flown: float) -> None:
+        """Keep no more what is taken in, and is in the socket at all. flown: what was sent then."""
         sure = len(self._kept) - self._in_flight
         self._kept = deque(
             kept for index, kept in enumerate(self._kept) if index >= sure or not taken_in(*kept)
         )
         self._kept_bytes = sum(_bytes_of(it) for _, it in self._kept)
-        self._unkept = 0
+        if self._unkept_at <= flown:
+            self._unkept = 0
 
     def lost(self, instead: Callable[[SendResults], Message | None] = lambda _: None) -> None:
         """The connection is gone: what was not taken in waits again, before what waits already.
@@ -270,12 +284,20 @@ class Outbound:
         waiting = [*(it for it in kept if not isinstance(it, SendImage)), *self._waiting]
         replaced = (instead(it) if isinstance(it, SendResults) else it for it in waiting)
         self._waiting = deque(it for it in replaced if it is not None)
+        if self._continues():
+            self._waiting.appendleft(ActivityStart())
         self._waiting_bytes, dropped = _shorten(
             self._waiting, self._waiting_bytes + self._kept_bytes, self._keep
         )
         self._dropped += self._unkept + dropped
         self._in_flight = self._kept_bytes = self._unkept = 0
         self._kept.clear()
+
+    def _continues(self) -> bool:
+        """True if what waits is of an activity that the old connection alone has seen begin."""
+        edges = (it for it in self._waiting if isinstance(it, ActivityStart | ActivityEnd))
+        first = next(edges, None)
+        return self._active if first is None else isinstance(first, ActivityEnd)
 
 
 def _is_audio(message: Message) -> bool:

@@ -45,6 +45,11 @@ class ServerMessage(msgspec.Struct, frozen=True):
     usage: Mapping[str, Any] = {}
     activity: str = ""
 
+    @property
+    def speaks(self) -> bool:
+        """True if there is something of a reply in it that can be heard or read."""
+        return bool(self.sound or self.text or self.said)
+
 
 class Heard(msgspec.Struct, frozen=True):
     """The server has sent a message over this connection."""

@@ -25,6 +25,11 @@ class ServerTurns:
         self._due = math.inf
         self._plays_to = -math.inf
 
+    @property
+    def under_way(self) -> bool:
+        """True until the server says that the newest reply has ended."""
+        return self.open or self.discarding
+
     def begins(self, now: float) -> bool:
         """Something of a reply comes. True if it is the first of a new one."""
         if self.discarding:

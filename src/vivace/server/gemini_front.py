@@ -167,6 +167,7 @@ class _Session:
         self._frames = Channel[Frame](_FRAMES)
         self._setup = setup
         self._reader = _Reader()
+        self._unsent: Frame | None = None  # its connection may have gone before it had it
         self._failed = False
         self._open = False  # a reply has begun, and has not ended
         modalities = setup.config.get("generationConfig", {}).get("responseModalities", ["AUDIO"])
@@ -182,7 +183,7 @@ class _Session:
             async with agent.run(self._input()) as parts:
                 async for part in resampled(parts, _RATE_HZ):
                     if isinstance(part.body, Interrupted):
-                        self._frames.purge(_is_of_a_reply)
+                        self._purge()
                     for frame in self._written(part):
                         await self._frames.send(frame)
         except Exception:
@@ -191,6 +192,11 @@ class _Session:
         finally:
             self.over = True
             self._frames.close()
+
+    def _purge(self) -> None:
+        self._frames.purge(_is_of_a_reply)
+        if self._unsent is not None and _is_of_a_reply(self._unsent):
+            self._unsent = None
 
     async def _input(self) -> AsyncIterator[Part]:
         if self._setup.system:
@@ -209,8 +215,8 @@ class _Session:
                 return self._words(text)
             case str(text) if part.role == "user" and self._user_transcribed:
                 return [] if is_interim(part) else [heard(user=text, finished=True)]
-            case Call(id=id, name=name, args=args):
-                return [call(name, args, id)]
+            case Call(id=id, name=name, args=args) if name in self._setup.tools:
+                return [call(name, args, id)]  # others are the agent's own, and answered there
             case Interrupted() if self._open:
                 return [content(interrupted=True)]
             case TurnComplete(reason=reason):
@@ -250,14 +256,21 @@ class _Session:
     async def _write(self, visitor: Visitor) -> None:
         if self.resumable:
             await visitor.send(resumption(self.handle))
+        if self._unsent is not None:
+            await self._send(visitor, self._unsent)
         async for frame in self._frames:
-            if visitor.order is not None:
-                for each in frame.get("toolCall", {}).get("functionCalls", ()):
-                    visitor.order.calls[each["id"]] = each["name"]
-            await visitor.send(frame)
+            await self._send(visitor, frame)
         if self._failed:
             raise Refused(1011, "Internal error encountered.")
         raise Refused(1000, "the agent has finished")
+
+    async def _send(self, visitor: Visitor, frame: Frame) -> None:
+        self._unsent = frame
+        if visitor.order is not None:
+            for each in frame.get("toolCall", {}).get("functionCalls", ()):
+                visitor.order.calls[each["id"]] = each["name"]
+        await visitor.send(frame)
+        self._unsent = None
 
 
 def _is_of_a_reply(frame: Frame) -> bool:

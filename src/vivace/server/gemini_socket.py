@@ -23,6 +23,7 @@ _PATH = re.compile(
 )
 _MOST_BYTES = 32 * 2**20  # of a client's frame: a picture, or a long history
 _CLOSE_S = 2.0
+_PING_S = 60.0  # a client whose machine or network is gone says nothing of it
 
 
 class Gone(VivaceError):
@@ -156,8 +157,11 @@ async def listen(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
+    ping_s: float = _PING_S,
 ) -> AsyncIterator[Listening]:
     """Have `handle` answer each connection, until the block ends. port: 0 takes any free one.
+
+    ping_s: a client is asked so often whether it is there, and has as long to answer.
 
     Raises ExtraMissing without the package websockets, which google-genai brings along.
     """
@@ -185,7 +189,8 @@ async def listen(
         process_request=refuse,
         max_size=_MOST_BYTES,
         compression=None,
-        ping_interval=None,
+        ping_interval=ping_s,
+        ping_timeout=ping_s,
         close_timeout=_CLOSE_S,
     )
     try:

@@ -124,7 +124,7 @@ ClientMessage: TypeAlias = Union[  # noqa: UP007
 def parse(frame: str | bytes) -> ClientMessage:
     """Read one frame of a client. Raises Refused as the service would refuse it."""
     try:
-        data = json.loads(frame)
+        data = json.loads(frame, parse_constant=_constant)
     except ValueError as error:
         raise _invalid("Invalid JSON payload received. Unexpected token.") from error
     if not isinstance(data, dict):
@@ -136,6 +136,10 @@ def parse(frame: str | bytes) -> ClientMessage:
     if not isinstance(body, dict):
         raise _invalid(f"Invalid value at '{name}': an object was expected")
     return _ENVELOPES[name](body)
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 # -- spelling --------------------------------------------------------------------------------------
