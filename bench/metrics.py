@@ -30,7 +30,7 @@ CASES = [
     Case("record", {"Vivace": Ask(_METRICS, "record", {"times": 200_000})}, rounds=3),
     Case(
         "watch",
-        {"Vivace": Ask(_METRICS, "sessions", {"times": 5})},
+        {"Vivace": Ask(_METRICS, "sessions", {"times": 9})},
         repeats=1,
         rounds=2,
         fresh="process",

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
+from statistics import median
 from typing import Any
 
 from bench.workers.serve import serve
@@ -72,15 +73,14 @@ def _sessions(times: int) -> dict[str, Any]:
         "metrics": RealTimeMetrics,
         "parts": lambda: nothing,
     }
-    took: dict[str, list[float]] = {name: [] for name in hooks}
-    for _ in range(times):
-        for name, hook in hooks.items():  # in turns: what slows the machine down slows all
-            took[name].append(_conversation(hook()))
-    best = {name: min(found) for name, found in took.items()}
+    rounds: list[dict[str, float]] = []
+    _conversation(None)  # loads what is loaded late
+    for _ in range(times):  # in turns: what slows the machine down for a while slows all
+        rounds.append({name: _conversation(hook()) for name, hook in hooks.items()})
     return {
-        "value": best["metrics"] / best["bare"] - 1,
-        "bare": best["bare"] / 120.0,
-        "parts": best["parts"] / best["bare"] - 1,
+        "value": median(it["metrics"] / it["bare"] for it in rounds) - 1,
+        "bare": median(it["bare"] for it in rounds) / 120.0,
+        "parts": median(it["parts"] / it["bare"] for it in rounds) - 1,
     }
 
 

@@ -121,7 +121,7 @@ async def test_a_cough_holds_the_reply_which_goes_on_at_the_very_sample() -> Non
     assert voice(seen) == voice(undisturbed)
     assert not [at for at, part in seen if isinstance(part.body, Audio) and 3.04 < at < 3.56]
     assert len(prompts(seen)) == 1
-    assert signals(seen, TurnComplete) == [(5.26, TurnComplete(1))]
+    assert signals(seen, TurnComplete) == [(5.264, TurnComplete(1))]
 
 
 async def test_mm_hm_is_no_interruption() -> None:

@@ -924,7 +924,7 @@ def test_a_held_reply_is_heard_whole() -> None:
     duo.until(10.0)
     assert len(duo.heard(1)) == 50
     assert duo.ledger.heard(1).text == "one two three four"
-    assert duo.completed() == [(3.23, 1, "done")]
+    assert duo.completed() == [(3.24, 1, "done")]
 
 
 @pytest.mark.parametrize("fails", [True, False])

@@ -365,7 +365,10 @@ def test_a_late_end_of_an_old_reply_does_not_end_the_new_one() -> None:
 
 @pytest.mark.parametrize("announced", [True, False])
 def test_held_and_resumed_at_the_sample(announced: bool) -> None:
-    """No chunk leaves while it is held; then it goes on with the very next sample."""
+    """No chunk leaves while it is held; then it goes on with the very next sample.
+
+    Before that comes what is left of the chunk that was being played: 10 ms.
+    """
     bench = Bench()
     held: Item = Held(1) if announced else Part(Held(1))
     resumed: Item = Resumed(1) if announced else Part(Resumed(1))
@@ -375,21 +378,34 @@ def test_held_and_resumed_at_the_sample(announced: bool) -> None:
     assert not bench.pacer.done()
     bench.feed(1.0, resumed)
     bench.end()
-    assert bench.times == [0.0, 0.02, 1.0, 1.02, 1.04]
-    assert at(bench.chunks) == [0.0, 0.02, 1.0, 1.02, 1.04]
+    assert bench.times == [0.0, 0.02, 1.01, 1.03, 1.05]
+    assert at(bench.chunks) == [0.0, 0.02, 1.01, 1.03, 1.05]
     assert bench.sound() == pcm(0, 100)
     assert (bench.counts.chunks_played, bench.counts.holds) == (5, 1)
     assert bench.counts.held_s == 0.97
 
 
-def test_a_hold_shorter_than_a_chunk_is_not_heard() -> None:
-    """Held and resumed within one chunk, the schedule stands."""
+def test_a_hold_within_a_chunk_is_as_long_as_it_was() -> None:
+    """Whoever stops on `Held` was silent for so long, and all that follows comes so much later."""
     bench = Bench()
     bench.feed(0.0, voice(60))
     bench.feed(0.005, Held(1))
     bench.feed(0.015, Resumed(1))
     bench.end()
-    assert bench.times == [0.0, 0.02, 0.04]
+    assert bench.times == [0.0, 0.03, 0.05]
+
+
+def test_however_often_it_is_held_nothing_waits_longer_with_the_listener() -> None:
+    """A listener who stops on `Held` has never more than the lead and a chunk."""
+    bench = Bench(PacingRules(lead_s=0.05))
+    bench.feed(0.0, voice(5000))
+    played_s = 0.0
+    for number in range(10):
+        bench.feed(0.5 + number, Held(1))
+        sent_s = sum(chunk.seconds for chunk in bench.chunks)
+        played_s += 0.5 if number == 0 else 0.25
+        assert 0.0 <= round(sent_s - played_s, 6) <= 0.07
+        bench.feed(1.25 + number, Resumed(1))
 
 
 def test_holding_twice_is_holding_once() -> None:
@@ -400,7 +416,7 @@ def test_holding_twice_is_holding_once() -> None:
     bench.feed(0.5, Resumed(1))
     bench.feed(0.51, Resumed(1))
     bench.end()
-    assert bench.times == [0.0, 0.5]
+    assert bench.times == [0.0, 0.51]
     assert bench.counts.holds == 1
 
 
@@ -426,7 +442,7 @@ def test_a_held_reply_is_not_over() -> None:
         assert len(bench.left) == 1
         bench.feed(10.0, Resumed(1))
         bench.end()
-        assert bench.when(complete(1)) == 10.0
+        assert bench.when(complete(1)) == 10.01
 
 
 def test_a_hold_of_one_reply_does_not_hold_the_next() -> None:
@@ -720,13 +736,15 @@ def test_a_hold_finds_nothing_that_still_leaves() -> None:
     assert bench.times[-1] <= 5.0
     last = bench.chunks[-1]
     assert last.at is not None
-    assert last.at + last.seconds - 5.0 <= 0.05 + 0.2
+    left_s = last.at + last.seconds - 5.0
+    assert 0.05 < left_s <= 0.05 + 0.2
+    resumed = len(bench.chunks)
     bench.feed(9.0, Resumed(1))
     bench.end()
     assert bench.sound() == pcm(0, 20_000)
-    resumed = bench.times.index(9.0)
-    assert at(bench.chunks)[resumed : resumed + 4] == [9.0, 9.02, 9.04, 9.06]
-    assert bench.times[resumed : resumed + 4] == [9.0, 9.0, 9.0, 9.01]
+    plays = [round(9.0 + left_s + 0.02 * number, 6) for number in range(4)]
+    assert at(bench.chunks)[resumed : resumed + 4] == plays
+    assert bench.times[resumed : resumed + 4] == [round(it - 0.05, 6) for it in plays]
 
 
 def test_chunks_grow_and_shrink_again() -> None:
@@ -905,7 +923,7 @@ def test_zero_holds_what_has_no_number() -> None:
     bench.feed(0.05, Held(0))
     bench.feed(1.0, Resumed(0))
     bench.end()
-    assert bench.times == [0.0, 0.02, 0.04, 1.0, 1.02]
+    assert bench.times == [0.0, 0.02, 0.04, 1.01, 1.03]
 
 
 def test_loud_user_audio_cuts_and_quiet_does_not() -> None:

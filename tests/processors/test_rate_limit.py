@@ -209,7 +209,7 @@ async def test_held_audio_goes_on_at_the_very_sample(announced: bool) -> None:
     chunks = [(at, part.bytes) for at, part in seen if part.seconds]
     assert b"".join(chunk for _, chunk in chunks) == pcm
     assert not [at for at, _ in chunks if 0.31 < at < 0.75]
-    assert [at for at, _ in chunks][15:17] == [0.3, 0.75]
+    assert [at for at, _ in chunks][15:17] == [0.3, 0.76]
 
 
 # -- a slow consumer

@@ -287,8 +287,8 @@ class Pacer(Machine):
         self.counts.add("held_s", now - self._held_at)
         self._said_s = 0.0
         self._ready_at = now
-        if self._playhead.at < now:
-            self._playhead.restart(now)
+        # What had left and was not played when it was held is played first.
+        self._playhead.restart(now + max(0.0, self._playhead.at - self._held_at))
 
     def _flush(self, turn: int, now: float, *, unnumbered: bool) -> list[Output]:
         self._void = max(self._void, turn)
