@@ -17,7 +17,7 @@ INTEROP := .venv-interop
 
 # In how many orders of what may happen at the same instant tests run: those of flow/ in each
 # `make test`, as many as a minute of two cores allows; all of them in `make seeds`.
-FLOW_SEEDS := 10
+FLOW_SEEDS := 5
 SEEDS      ?= 200
 
 # How many random conversations `make simulate` holds, and under how many seeds the scripted ones.
