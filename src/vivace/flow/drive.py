@@ -24,6 +24,7 @@ from vivace.flow.clock import now
 from vivace.flow.eager import noticing
 from vivace.flow.run import Run, current_run
 from vivace.flow.scope import STOP_WITHIN_S, AbandonedTask, where
+from vivace.flow.turns import Turns
 from vivace.machines.machine import (
     Announce,
     Cancel,
@@ -39,10 +40,6 @@ from vivace.machines.pressure import Backlog, PressureChanged
 from vivace.part import Audio, Part, Signal, is_side_lane
 
 __all__ = ["Do", "Shell", "Told", "drive"]
-
-# Between two parts of the stream while what the machine does in time is overdue. Twice as many can
-# be read as a second of speech has.
-_WHILE_LATE_S = 0.01
 
 
 class Shell(Protocol):
@@ -149,6 +146,7 @@ class _Shell:
         self._leaving: dict[asyncio.Task[object], tuple[Job, asyncio.TimerHandle]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
+        self._turns = Turns.here()
         self._stands_still = False  # no time passes for the machine
         self._held_up = False  # the stream is left alone until it is set
         self._input_ended = False
@@ -187,8 +185,10 @@ class _Shell:
 
     async def _read(self, stream: AsyncIterator[Part]) -> None:
         try:
-            reader = aiter(stream)
+            reader, waited = aiter(stream), False
             while True:
+                if not waited:  # a source that never waits is not all there is
+                    await self._turns.mine()
                 try:
                     part, waited = await noticing(anext(reader))
                 except StopAsyncIteration:
@@ -200,7 +200,6 @@ class _Shell:
                     await self._until_it_may_read()
                 if not self._run.side.has_room():
                     await self._run.side.wait_for_room()
-                await self._let_others(waited)
                 if self._over or self._run.closing:
                     return
             self._input_ended = True
@@ -229,13 +228,6 @@ class _Shell:
 
     def _pressed(self, level: int) -> None:
         self.post(PressureChanged(level))
-
-    async def _let_others(self, waited: bool) -> None:
-        """A source that never waits is not all there is; less so while the machine is late."""
-        if not waited:
-            await asyncio.sleep(0)
-        if self._timer is not None and self._timer.when() < now():
-            await asyncio.sleep(_WHILE_LATE_S)
 
     def post(self, item: Item) -> None:
         """Feed the machine, and do what comes of it."""

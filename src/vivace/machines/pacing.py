@@ -39,7 +39,8 @@ __all__ = ["Pacer"]
 
 _SILENCE_S = 1.0  # an agent that nobody has heard for so long is silent; shorter is a gap
 _PARTS = 4096  # parts that may wait: as many frames, if somebody sends single ones
-_NEWS_S = 0.5  # less than this is not worth telling, but at the beginning and the end
+# Less than this, or this share of what waits, is not worth telling but at the beginning and the end.
+_NEWS_S, _NEWS_OF = 0.5, 1 / 4
 
 
 class Pacer(Machine):
@@ -104,7 +105,8 @@ class Pacer(Machine):
         out = self._pass(now)
         if self._waiting and self._due() <= now:  # so it is audio
             chunk = self._release(now)
-            if self._news_s >= _NEWS_S or self._news_s > self._waiting.seconds + 1e-9:
+            waiting_s = self._waiting.seconds
+            if self._news_s >= max(_NEWS_S, waiting_s * _NEWS_OF) or self._news_s > waiting_s + 1e-9:
                 out += self._tell_news(now)  # before any of what has come is told to have left
             out += [chunk, *self._pass(now)]
         return out + self._end(now)

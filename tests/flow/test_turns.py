@@ -1,0 +1,68 @@
+"""Who could go on without waiting takes turns with all who could."""
+
+import asyncio
+import gc
+
+import pytest
+
+from vivace.flow.turns import Turns
+
+
+async def rounds_until(tasks: list[asyncio.Task[None]]) -> list[int]:
+    """After how many rounds of the loop each has ended."""
+    ended = [0] * len(tasks)
+    for count in range(1, 100):
+        await asyncio.sleep(0)
+        for index, task in enumerate(tasks):
+            if task.done() and not ended[index]:
+                ended[index] = count
+        if all(ended):
+            return ended
+    raise AssertionError(f"some never had their turn: {ended}")
+
+
+@pytest.mark.virtual(seed=None)
+async def test_one_goes_on_a_round():
+    """Of ten that ask in the same round, one goes on in each that follows, in their order."""
+    ended = await rounds_until([asyncio.create_task(Turns.here().mine()) for _ in range(10)])
+    assert ended == sorted(ended)
+    assert [after - before for before, after in zip(ended, ended[1:], strict=False)][2:] == [1] * 7
+
+
+async def test_each_has_its_turn_whatever_the_order():
+    """Nobody is forgotten, and a second asking waits for all who asked before."""
+    order: list[int] = []
+
+    async def ask(number: int) -> None:
+        for _ in range(3):
+            await Turns.here().mine()
+            order.append(number)
+
+    await asyncio.gather(*(ask(number) for number in range(5)))
+    assert [sorted(order[start : start + 5]) for start in (0, 5, 10)] == [[0, 1, 2, 3, 4]] * 3
+
+
+async def test_a_turn_given_up_is_the_next_ones():
+    """Who is cancelled while waiting holds nobody up."""
+    tasks = [asyncio.create_task(Turns.here().mine()) for _ in range(4)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    tasks[2].cancel()
+    await rounds_until(tasks)
+    assert not tasks[3].cancelled()
+    await Turns.here().mine()  # and it goes on after all have gone
+
+
+def test_each_loop_has_turns_of_its_own():
+    """They are the same within a loop, others in another, and go with it."""
+
+    async def mine() -> Turns:
+        assert Turns.here() is Turns.here()
+        await Turns.here().mine()
+        return Turns.here()
+
+    first, second = asyncio.run(mine()), asyncio.run(mine())
+    assert first is not second
+    gc.collect()
+    with pytest.raises(RuntimeError):
+        Turns.here()
