@@ -348,6 +348,13 @@ def test_failure_that_nobody_scripted_is_found() -> None:
 # -- what a course tells ----------------------------------------------------------------------
 
 
+def test_a_deaf_model_may_finish_what_it_says() -> None:
+    """A call that cannot be cancelled is waited for as long as it can last, and no longer."""
+    words = "word " * 40
+    deaf = Reply(words, token_s=0.5, end="deaf")  # without a full stop, so it is one sentence
+    check(Dialogue((Say("hello there"), Wait(1.5)), (deaf,), speaker=Speaker(leaves_at=4.0)))
+
+
 def test_course_tells_what_happened() -> None:
     """Times are exact and the same each time: they follow from the script and its seed."""
     course = simulate(INTERRUPTED)

@@ -196,7 +196,7 @@ async def hold(dialogue: Dialogue, agent: Agent = standard_agent, *, keep: bool 
         course.closed_at = round(now() - start, 6)
         left = asyncio.all_tasks() - before
         if left and _stubborn(dialogue):
-            left = (await asyncio.wait(left, timeout=2 * STUCK_S))[1]
+            left = (await asyncio.wait(left, timeout=_longest_call_s(dialogue)))[1]
     course.abandoned = list(told)
     at = round(now(), 6)
     if witness.broken is None and left:
@@ -308,6 +308,15 @@ def _stubborn(dialogue: Dialogue) -> frozenset[int]:
     if not any(kinds):
         return frozenset()
     return frozenset(n for n in range(10_000) if kinds[n % len(kinds)])
+
+
+def _longest_call_s(dialogue: Dialogue) -> float:
+    """Within how many seconds the longest call ends, though nobody can cancel it."""
+    slowest = 1 + dialogue.timing.jitter
+    return max(
+        (it.delay_s + len(it.text.split()) * it.token_s) * slowest + STUCK_S
+        for it in dialogue.replies
+    )
 
 
 @contextlib.contextmanager
