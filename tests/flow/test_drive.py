@@ -4,7 +4,7 @@ import gc
 import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -26,7 +26,16 @@ from vivace.machines.machine import (
     Output,
     Tell,
 )
-from vivace.part import Audio, Data, Held, Interrupted, Part, Resumed, Signal, TurnComplete
+from vivace.part import (
+    Audio,
+    Data,
+    Held,
+    Interrupted,
+    Part,
+    Resumed,
+    Signal,
+    TurnComplete,
+)
 
 pytestmark = pytest.mark.virtual
 
@@ -55,7 +64,7 @@ class Told(Machine):
         self.log: list[tuple[float, object]] = []
         self.rules = rules
         self.due: float | None = None
-        self.is_full = False
+        self.is_full = self.is_supplied = False
         self.is_done = True
 
     def feed(self, item: Item, now: float) -> list[Output]:
@@ -79,6 +88,9 @@ class Told(Machine):
 
     def full(self) -> bool:
         return self.is_full
+
+    def supplied(self) -> bool:
+        return self.is_supplied
 
     def done(self) -> bool:
         return self.is_done and self.due is None
@@ -369,15 +381,21 @@ async def test_nothing_more_is_read_once_the_run_is_closed() -> None:
     assert task.cancelled()
 
 
-async def test_streams_that_never_wait_are_read_by_turns() -> None:
-    """However many there are, one part of one of them is read before others have their turn."""
+@pytest.mark.parametrize(
+    ("role", "supplied", "most"),
+    [("model", True, 2), ("model", False, 20), ("user", True, 20)],
+)
+async def test_who_is_supplied_is_read_by_turns(
+    role: Literal["user", "model"], supplied: bool, most: int
+) -> None:
+    """Where more is not urgent, one part of one stream is read before others have their turn."""
     reads, rounds = 0, [0]
 
     async def source() -> AsyncIterator[Part]:
         nonlocal reads
         for number in range(20):
             reads += 1
-            yield Part(str(number))
+            yield Part(str(number), role=role)
 
     async def count() -> None:
         while True:
@@ -385,14 +403,16 @@ async def test_streams_that_never_wait_are_read_by_turns() -> None:
             await asyncio.sleep(0)
 
     async def consume() -> None:
-        async for _ in Driven(Told())(source()):
+        machine = Told()
+        machine.is_supplied = supplied
+        async for _ in Driven(machine)(source()):
             pass
 
     counting = asyncio.create_task(count())
     await asyncio.gather(*(consume() for _ in range(10)))
     counting.cancel()
-    # Two if the counting is the first of one round and the last of the next.
-    assert max(after - before for before, after in itertools.pairwise(rounds)) <= 2
+    # Twice as many if the counting is the first of one round and the last of the next.
+    assert most // 2 <= max(b - a for a, b in itertools.pairwise(rounds)) <= most
     assert reads == 200
 
 

@@ -680,6 +680,16 @@ def test_full_by_seconds() -> None:
     assert not bench.pacer.full()
 
 
+def test_supplied_for_a_second() -> None:
+    """More is not urgent as long as a second of sound waits."""
+    bench = Bench()
+    assert not bench.pacer.supplied()
+    bench.feed(0.0, voice(1050))
+    assert bench.pacer.supplied()
+    bench.until(0.05)
+    assert not bench.pacer.supplied()
+
+
 def test_what_is_queued_and_cut_is_told() -> None:
     """Status tells the seconds that came and the seconds that were cut, and adds up."""
     bench = Bench(zero=10.0)
@@ -690,6 +700,17 @@ def test_what_is_queued_and_cut_is_told() -> None:
         {"event": "queued", "turn": 1, "seconds": 0.05},
         {"event": "cut", "turn": 1, "seconds": 0.11},
     ]
+
+
+def test_the_more_waits_the_more_is_told_at_once() -> None:
+    """Of ten seconds in parts of a half, the first is told, and then what makes a difference."""
+    bench = Bench()
+    for at in range(20):
+        bench.feed(0.03 * at, voice(500))
+        bench.until(0.03 * at + 0.03)
+    told = [float(str(it["seconds"])) for it in bench.news if it["event"] == "queued"]
+    assert told == [0.5, 0.5, 0.5, 0.5, 1.0, 1.0, 1.5, 2.0, 2.5]
+    assert sum(told) == 10.0
 
 
 def test_what_came_is_told_before_any_of_it_leaves() -> None:

@@ -185,10 +185,9 @@ class _Shell:
 
     async def _read(self, stream: AsyncIterator[Part]) -> None:
         try:
-            reader, waited = aiter(stream), False
+            reader = aiter(stream)
+            await self._turns.mine()  # many may begin at the same time
             while True:
-                if not waited:  # a source that never waits is not all there is
-                    await self._turns.mine()
                 try:
                     part, waited = await noticing(anext(reader))
                 except StopAsyncIteration:
@@ -200,6 +199,8 @@ class _Shell:
                     await self._until_it_may_read()
                 if not self._run.side.has_room():
                     await self._run.side.wait_for_room()
+                if not waited:
+                    await self._let_others(part)
                 if self._over or self._run.closing:
                     return
             self._input_ended = True
@@ -228,6 +229,13 @@ class _Shell:
 
     def _pressed(self, level: int) -> None:
         self.post(PressureChanged(level))
+
+    async def _let_others(self, part: Part) -> None:
+        """A source that never waits is not all there is; less so if more of it is not urgent."""
+        if part.role != "user" and self._machine.supplied():
+            await self._turns.mine()
+        else:
+            await asyncio.sleep(0)
 
     def post(self, item: Item) -> None:
         """Feed the machine, and do what comes of it."""

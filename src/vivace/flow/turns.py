@@ -13,43 +13,49 @@ from weakref import WeakKeyDictionary
 __all__ = ["Turns"]
 
 
+_all: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+
+
 class Turns:
-    """The turns of a loop. Nobody waits longer than a round for each who came earlier."""
+    """The turns of a loop, which they keep alive only while somebody waits for one."""
 
-    __slots__ = ("_loop", "_taken", "_waiting")
+    __slots__ = ("_taken", "_waiting")
 
-    _all: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._taken = False
 
     @classmethod
     def here(cls) -> Turns:
         """Those of the running loop. Raises RuntimeError outside one."""
         loop = asyncio.get_running_loop()
-        turns = cls._all.get(loop)
+        turns = _all.get(loop)
         if turns is None:
-            turns = cls._all[loop] = cls(loop)
+            turns = _all[loop] = cls()
         return turns
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._taken = False
 
     async def mine(self) -> None:
         """Let all others run, and those who asked earlier have their turns."""
+        loop = asyncio.get_running_loop()
         if not self._taken:
             self._taken = True
-            self._loop.call_soon(self._next)
+            loop.call_soon(self._next, loop)
             await asyncio.sleep(0)
             return
-        waiter = self._loop.create_future()
+        waiter = loop.create_future()
         self._waiting.append(waiter)
-        await waiter
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            raise
 
-    def _next(self) -> None:
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting:
             waiter = self._waiting.popleft()
-            if not waiter.done():  # else it was cancelled
+            if not waiter.done():  # else it was cancelled a moment ago
                 waiter.set_result(None)
-                self._loop.call_soon(self._next)
+                loop.call_soon(self._next, loop)
                 return
         self._taken = False

@@ -103,6 +103,10 @@ class Machine:
         """True if nothing more should be read from the stream until something has left."""
         return False
 
+    def supplied(self) -> bool:
+        """True if what waits lasts for a while, so that more of it is not urgent."""
+        return False
+
     def done(self) -> bool:
         """After `finish`: True once nothing more can come of it."""
         return self.deadline() is None

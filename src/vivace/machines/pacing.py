@@ -38,8 +38,9 @@ from vivace.part import (
 __all__ = ["Pacer"]
 
 _SILENCE_S = 1.0  # an agent that nobody has heard for so long is silent; shorter is a gap
+_SUPPLY_S = 1.0  # so much that waits outlasts any hiccup
 _PARTS = 4096  # parts that may wait: as many frames, if somebody sends single ones
-# Less than this, or this share of what waits, is not worth telling but at the beginning and the end.
+# Less than this, or this share of what waits, is told only at the beginning and the end.
 _NEWS_S, _NEWS_OF = 0.5, 1 / 4
 
 
@@ -106,7 +107,10 @@ class Pacer(Machine):
         if self._waiting and self._due() <= now:  # so it is audio
             chunk = self._release(now)
             waiting_s = self._waiting.seconds
-            if self._news_s >= max(_NEWS_S, waiting_s * _NEWS_OF) or self._news_s > waiting_s + 1e-9:
+            if (
+                self._news_s >= max(_NEWS_S, waiting_s * _NEWS_OF)
+                or self._news_s > waiting_s + 1e-9
+            ):
                 out += self._tell_news(now)  # before any of what has come is told to have left
             out += [chunk, *self._pass(now)]
         return out + self._end(now)
@@ -122,6 +126,9 @@ class Pacer(Machine):
     def full(self) -> bool:
         # One part more than fits: as long as no second one comes, the user is heard.
         return self._overfull and self._is_over()
+
+    def supplied(self) -> bool:
+        return self._waiting.seconds >= _SUPPLY_S
 
     def done(self) -> bool:
         return self._reported
