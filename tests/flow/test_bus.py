@@ -265,6 +265,24 @@ async def test_a_report_of_the_listener_goes_to_the_ledger() -> None:
     assert bus.ledger.heard(1).seconds == 0.25
 
 
+async def test_what_is_held_is_not_heard_until_it_goes_on() -> None:
+    """Its listener has some of it ahead, and falls silent at once: the ledger knows."""
+    bus, _ = bus_with_log()
+    chunk = Part.audio(bytes(32_000), role="model", turn=1, at=0.0)
+    bus.handed_out(chunk.derive(metadata={"chunk_index": 0}))
+    await asyncio.sleep(0.2)
+    bus.announce(Held(1))
+    await asyncio.sleep(1.0)
+    assert bus.ledger.heard(1).seconds == pytest.approx(0.2)
+    bus.announce(Resumed(1))
+    await asyncio.sleep(0.3)
+    assert bus.ledger.heard(1).seconds == pytest.approx(0.5)
+    bus.announce(Held(1))
+    await asyncio.sleep(0.1)
+    bus.announce(Interrupted(1))
+    assert bus.ledger.heard(1).seconds == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("signal", [Interrupted(0), Reset()])
 async def test_zero_purges_the_voice_that_has_no_number(signal: Signal) -> None:
     """The agent's sound without a number goes; all else stays, numbered sound among it."""

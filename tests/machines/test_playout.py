@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vivace.machines.pacing import Pacer
+from vivace.machines.pacing_rules import PacingRules
 from vivace.machines.playout import Ledger, Reply
-from vivace.part import Call, Data, Image, Part, TurnComplete
+from vivace.part import Audio, Call, Data, Held, Image, Part, Resumed, TurnComplete
+from vivace.testing.speaker import JitterBuffer
 
 
 def audio(words: str, turn: int = 1, seconds: float = 0.5, role: str = "model") -> Part:
@@ -364,3 +367,108 @@ def test_when_a_reply_begins_to_be_heard() -> None:
     assert ledger.begins_at(1) == 1.25
     ledger.confirm(1, 0.5, 2.25)
     assert ledger.begins_at(1) == 1.75
+
+
+# -- holds -------------------------------------------------------------------------------------
+
+
+def test_a_held_reply_is_silent_at_once() -> None:
+    """Of what was handed out ahead, nothing is heard until it goes on, and then all of it."""
+    ledger = Ledger()
+    ledger.book(paced("one two three", ms=300), 0.0, 0.05)
+    ledger.hold(1, 0.15)
+    assert [ledger.heard(1, now).seconds for now in (0.1, 0.15, 2.0)] == pytest.approx(
+        [0.05, 0.1, 0.1]
+    )
+    ledger.resume(1, 2.15)
+    assert [ledger.heard(1, now).seconds for now in (2.15, 2.25, 9.0)] == pytest.approx(
+        [0.1, 0.2, 0.3]
+    )
+
+
+def test_five_holds_in_a_row() -> None:
+    """Each ends before what the listener had is played: it is heard between them, bit by bit."""
+    ledger = Ledger()
+    ledger.book(paced("one two three", ms=250), 0.0, 0.0)
+    for cough in range(5):
+        ledger.hold(1, cough + 0.04)
+        assert ledger.heard(1, cough + 0.9).seconds == pytest.approx(0.04 * (cough + 1))
+        ledger.resume(1, cough + 1.0)
+    ledger.hold(1, 5.04)
+    ledger.cut(1, 6.0)
+    assert ledger.heard(1, 9.0).seconds == pytest.approx(0.24)
+
+
+def test_what_comes_after_a_hold_is_heard_after_what_was_left() -> None:
+    """It is put behind that, though it was to be played sooner."""
+    ledger = Ledger()
+    ledger.book(paced("one ", ms=200), 0.0, 0.0)
+    ledger.hold(1, 0.1)
+    ledger.resume(1, 1.1)
+    ledger.book(paced("two ", ms=200), 1.1, 1.1)
+    assert [ledger.heard(1, now).seconds for now in (1.2, 1.3, 1.4)] == pytest.approx(
+        [0.2, 0.3, 0.4]
+    )
+
+
+def test_a_hold_is_of_older_replies() -> None:
+    """A newer one plays on; and only a number as high lets them go on."""
+    ledger = Ledger()
+    ledger.book(paced("old", 1, ms=400), 0.0, 0.0)
+    ledger.hold(1, 0.1)
+    ledger.book(paced("new", 2, ms=400), 0.2, 0.2)
+    ledger.resume(0, 0.3)
+    assert ledger.heard(1, 0.4).seconds == pytest.approx(0.1)
+    assert ledger.heard(2, 0.4).seconds == pytest.approx(0.2)
+    ledger.hold(2, 0.4)  # since then both, and the old one for longer
+    ledger.resume(2, 0.5)
+    ledger.resume(2, 0.6)
+    assert ledger.heard(1, 0.6).seconds == pytest.approx(0.2)
+
+
+def test_a_listener_who_reports_during_a_hold() -> None:
+    """One who plays on has heard what it says; one who is late has stopped where it was."""
+    deaf, late = speaking(*["word"] * 10), speaking(*["word"] * 10)
+    for ledger in (deaf, late):
+        ledger.hold(1, 0.5)
+    deaf.confirm(1, 0.7, 0.7)
+    assert deaf.heard(1, 0.7).seconds == pytest.approx(0.7)
+    late.confirm(1, 0.3, 0.7)
+    assert late.heard(1, 0.9).seconds == pytest.approx(0.3)
+    late.resume(1, 1.0)
+    assert late.heard(1, 1.1).seconds == pytest.approx(0.4)
+
+
+holds = st.lists(st.integers(1, 400), min_size=1, max_size=12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(holds, st.sampled_from([0.02, 0.2]), st.sampled_from([0.0, 0.05, 0.2]))
+def test_who_falls_silent_when_held_has_heard_what_the_ledger_says(
+    holds: list[int], chunk_s: float, lead_s: float
+) -> None:
+    """However holds follow each other, at every moment, to the sample; and nothing is left out."""
+    ledger, listener = Ledger(), JitterBuffer(0.0)
+    pacer = Pacer(PacingRules(chunk_s, lead_s), ledger=ledger)
+    pacer.feed(Part.audio(bytes(32_000 * 30), role="model", turn=1), 0.0)
+
+    def until(end: float) -> None:
+        while (due := pacer.deadline()) is not None and due <= end:
+            for part in pacer.tick(due):
+                if isinstance(part, Part) and isinstance(part.body, Audio):
+                    ledger.book(part, due, part.at)
+                    listener.push(1, part.seconds, due)
+
+    now = 1.0
+    until(now)
+    for number, ms in enumerate(holds):
+        signal = Resumed(1) if number % 2 else Held(1)
+        pacer.feed(signal, now)
+        listener.control(signal, now)
+        (ledger.resume if number % 2 else ledger.hold)(1, now)
+        now += ms / 1000
+        until(now)
+        listener.advance(now)
+        heard = ledger.heard(1, now)
+        assert heard.seconds == pytest.approx(listener.played[1], abs=2e-6)
+        assert heard.released_s - heard.seconds <= lead_s + chunk_s + 1e-6

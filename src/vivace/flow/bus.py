@@ -115,10 +115,13 @@ class Bus:
     def _tell(self, signal: Signal, teller: Listener | None) -> None:
         if isinstance(signal, Held):
             self.held = signal.turn
+            self.ledger.hold(signal.turn, clock_now())
         elif isinstance(signal, Interrupted | Reset | Resumed) and signal.turn >= self.held:
             self.held = 0
         if isinstance(signal, Interrupted | Reset):
             self._void(signal.turn)
+        elif isinstance(signal, Resumed):
+            self.ledger.resume(signal.turn, clock_now())
         elif isinstance(signal, PlayedTo):
             self.ledger.confirm(signal.turn, signal.seconds, clock_now())
         for listener in list(self._listeners):

@@ -86,6 +86,18 @@ class _Account:
         stretch = next(it for it in reversed(self.stretches) if seconds > it.from_s)
         return stretch.begin + seconds - stretch.from_s
 
+    def put_off(self, after: float, by_s: float) -> None:
+        """What is to be played after that moment is played so much later."""
+        stretches: list[_Stretch] = []
+        for it in self.stretches:
+            if it.begin < after < it.end:
+                stretches.append(_Stretch(it.begin, after, it.from_s))
+                it = _Stretch(after, it.end, it.from_s + after - it.begin)
+            if it.end > after:
+                it = _Stretch(it.begin + by_s, it.end + by_s, it.from_s)
+            stretches.append(it)
+        self.stretches = stretches
+
     def text(self, seconds: float) -> str:
         if self.words:
             return "".join(
@@ -104,7 +116,7 @@ class Ledger:
 
     Where the listener's side reports how far it has played, that is what was heard, and between
     reports its lag behind the plan is followed: jitter is smoothed out, a drift of clocks is not,
-    a jump is believed at once.
+    a jump is believed at once. It falls silent when a reply is held, unless it reports otherwise.
     """
 
     def __init__(self, keep: int = 64) -> None:
@@ -112,6 +124,8 @@ class Ledger:
         self._accounts: OrderedDict[int, _Account] = OrderedDict()
         self._now = -math.inf  # the newest moment that was told
         self._lag: float | None = None  # of the listener behind the plan, in seconds
+        self._held: int | None = None  # replies up to this one are held
+        self._held_at = math.inf
 
     def queue(self, turn: int, seconds: float) -> None:
         """A pacer was given so much sound of reply `turn`."""
@@ -155,17 +169,34 @@ class Ledger:
         if account.cut_s is not None:
             account.cut_s = account.confirmed_s
         elif 0 < seconds < account.released_s:  # else it tells nothing of the lag
-            lag = now - account.planned_at(seconds)
+            lag = self._until(turn, now) - account.planned_at(seconds)
             if self._lag is None or abs(lag - self._lag) > _JITTER_S:
                 self._lag = lag
             else:
                 self._lag += _FOLLOW * (lag - self._lag)
 
+    def hold(self, turn: int, now: float) -> None:
+        """Replies up to `turn` fall silent: what was handed out of them is played later."""
+        if self._held is None:
+            self._held_at = now
+        self._held = max(turn, self._held or 0)
+
+    def resume(self, turn: int, now: float) -> None:
+        """Replies up to `turn` go on, first with what was handed out and not played."""
+        held, held_at = self._held, self._held_at
+        if held is None or turn < held:
+            return
+        self._held, self._held_at = None, math.inf
+        for number, account in self._accounts.items():
+            if number <= held:
+                account.put_off(held_at - (self._lag or 0.0), now - held_at)
+
     def cut(self, turn: int, now: float) -> None:
         """Replies up to `turn` are void: nothing more of them is heard."""
         for number, account in self._accounts.items():
             if number <= turn and account.cut_s is None and not account.finished:
-                account.cut_s = self._played(account, now)
+                account.cut_s = self._played(number, account, now)
+        self.resume(turn, now)
 
     def complete(self, turn: int) -> None:
         """Reply `turn` has ended by itself: all that was handed out is heard, sooner or later."""
@@ -180,7 +211,7 @@ class Ledger:
         account = self._accounts.get(turn)
         if account is None:
             return Reply(turn)
-        seconds = self._played(account, self._now if now is None else now)
+        seconds = self._played(turn, account, self._now if now is None else now)
         return Reply(
             turn,
             account.text(seconds).strip(),
@@ -208,10 +239,15 @@ class Ledger:
                 self._accounts.popitem(last=False)
         return account
 
-    def _played(self, account: _Account, now: float) -> float:
+    def _until(self, turn: int, now: float) -> float:
+        """Up to when reply `turn` was played by `now`."""
+        held = self._held is not None and turn <= self._held
+        return min(now, self._held_at) if held else now
+
+    def _played(self, turn: int, account: _Account, now: float) -> float:
         if account.cut_s is not None:
             return account.cut_s
         if account.finished or not (account.paced or account.confirmed_s is not None):
             return account.released_s
-        planned = account.planned(now - (self._lag or 0.0))
+        planned = account.planned(self._until(turn, now) - (self._lag or 0.0))
         return max(planned, account.confirmed_s or 0.0)
