@@ -408,6 +408,41 @@ def test_however_often_it_is_held_nothing_waits_longer_with_the_listener() -> No
         bench.feed(1.25 + number, Resumed(1))
 
 
+def test_a_resume_that_comes_late_does_not_stop_a_newer_reply() -> None:
+    """Reply 2 was never held: whatever was left of reply 1, it plays on without a gap."""
+    bench = Bench()
+    bench.feed(0.0, voice(40))
+    bench.feed(0.03, Held(1))
+    bench.feed(0.1, voice(5000, turn=2))
+    bench.feed(2.0, Resumed(1))
+    bench.end()
+    assert bench.times == pytest.approx([0.0, 0.02, *(0.1 + n / 50 for n in range(250))])
+
+
+def test_the_end_of_the_stream_ends_its_holds() -> None:
+    """Nobody else would: what was held plays to its end, and the run is over."""
+    bench = Bench()
+    bench.feed(0.0, voice(60))
+    bench.feed(0.01, Part(Held(1)), complete(1))
+    assert bench.pacer.finish(0.5)[0] == Announce(Resumed(1))
+    bench.end()
+    assert bench.times == [0.0, 0.51, 0.53]
+    assert bench.when(complete(1)) == 0.55
+    assert bench.pacer.done()
+
+
+def test_the_end_of_the_stream_ends_no_hold_of_others() -> None:
+    """Who announced it, a key that was pressed, will announce that it is over."""
+    bench = Bench()
+    bench.feed(0.0, voice(60))
+    bench.feed(0.01, Held(1))
+    assert bench.pacer.finish(0.5) == []
+    assert not bench.pacer.done()
+    bench.feed(1.0, Resumed(1))
+    bench.end()
+    assert bench.times == [0.0, 1.01, 1.03]
+
+
 def test_holding_twice_is_holding_once() -> None:
     """A second Held or Resumed changes nothing, and is not counted."""
     bench = Bench()
@@ -428,7 +463,7 @@ def test_audio_that_comes_while_held_waits() -> None:
     assert bench.feed(3.0, voice(20, start=20)) == []
     bench.feed(4.0, Resumed(1))
     bench.end()
-    assert bench.times == [0.0, 4.0]
+    assert bench.times == [0.0, 4.01]  # the listener has 10 ms left
     assert bench.counts.buffer_underruns == 0
 
 
@@ -677,6 +712,20 @@ def test_full_by_seconds() -> None:
     bench.until(0.04)
     assert not bench.pacer.full()
     bench.feed(0.03, voice(500), Interrupted(1))
+    assert not bench.pacer.full()
+
+
+def test_full_by_parts() -> None:
+    """Of a million texts that keep their place, 4,096 and two wait; the end of a reply does."""
+    bench = Bench(PacingRules(ordered=True))
+    bench.feed(0.0, voice(10_000))
+    texts = 0
+    while not bench.pacer.full() and texts < 10_000:
+        bench.feed(0.0, Part(f"{texts}", role="model", turn=1))
+        texts += 1
+    assert texts == 4097
+    bench = Bench(PacingRules(queue_s=1.0))
+    bench.feed(0.0, voice(10_000), complete(1), complete(1))
     assert not bench.pacer.full()
 
 

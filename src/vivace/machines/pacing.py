@@ -89,6 +89,8 @@ class Pacer(Machine):
         self._void = 0
         self._held: int | None = None  # replies up to this one are held
         self._held_at = 0.0
+        self._left_s = 0.0  # what the listener had then
+        self._ends_hold = False  # the stream has told of it, and nobody else can end it
         self._news_turn, self._news_s = -1, 0.0  # not told yet: of which reply how much came
         self._ended = self._reported = False
 
@@ -121,7 +123,10 @@ class Pacer(Machine):
 
     def finish(self, now: float) -> list[Output]:
         self._ended = True
-        return [*self._tell_news(now), *self._end(now)]
+        goes_on: list[Output] = []
+        if self._ends_hold and self._held is not None:
+            goes_on = self._fed(Part(Resumed(self._held)), now)
+        return [*self._tell_news(now), *goes_on, *self._pass(now), *self._end(now)]
 
     def full(self) -> bool:
         # One part more than fits: as long as no second one comes, the user is heard.
@@ -138,6 +143,7 @@ class Pacer(Machine):
     def _fed(self, item: Item, now: float) -> list[Output]:
         match item:
             case Part(body=Interrupted() | Reset() | Held() | Resumed() as signal):
+                self._ends_hold |= isinstance(signal, Held)
                 # Told to all, so that what has left already is caught wherever it waits.
                 return [*self._control(signal, now), Announce(signal)]
             case Interrupted() | Reset() | Held() | Resumed():
@@ -164,6 +170,7 @@ class Pacer(Machine):
                 return []
 
     def _keep_place(self, part: Part, now: float) -> list[Output]:
+        self._overfull |= len(self._waiting) > _PARTS  # but the end of a long reply still fits
         self._put(part, now)
         return self._tell_news(now)
 
@@ -285,19 +292,22 @@ class Pacer(Machine):
             self._resume(turn, now)
         elif self._held is None or turn > self._held:
             self.counts.add("holds")
-            self._held_at = now if self._held is None else self._held_at
+            if self._held is None:
+                self._held_at, self._left_s = now, max(0.0, self._playhead.at - now)
             self._held = turn
         return []
 
     def _resume(self, turn: int, now: float) -> None:
         if self._held is None or self._held > turn:
             return
-        self._held = None
+        held, self._held, self._ends_hold = self._held, None, False
         self.counts.add("held_s", now - self._held_at)
+        if self._voice is not None and self._voice > held:
+            return  # a newer reply plays, and was never held
         self._said_s = 0.0
         self._ready_at = now
         # What had left and was not played when it was held is played first.
-        self._playhead.restart(now + max(0.0, self._playhead.at - self._held_at))
+        self._playhead.restart(now + self._left_s)
 
     def _flush(self, turn: int, now: float, *, unnumbered: bool) -> list[Output]:
         self._void = max(self._void, turn)
