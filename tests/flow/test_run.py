@@ -1166,6 +1166,26 @@ async def test_what_is_held_is_kept_back_from_a_slow_consumer() -> None:
     assert seen[-1][1] == "the end"
 
 
+async def test_sound_without_a_number_is_held_too() -> None:
+    """By `Held(0)`, and by any other number; the user's sound is not, and only as high a number
+    lets it go on."""
+
+    @processor
+    async def stage(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        bus = current_run().bus
+        for at, signal in ((0.1, Held(0)), (0.2, Held(2)), (0.3, Held(1)), (0.4, Resumed(0))):
+            asyncio.get_running_loop().call_later(at, bus.announce, signal)
+        asyncio.get_running_loop().call_later(5.0, bus.announce, Resumed(2))
+        yield Part.audio(bytes(640), words="0", role="model")
+        yield Part.audio(bytes(640), words="1", role="model")
+        yield Part.audio(bytes(640), words="the user's", role="user")
+        await asyncio.sleep(10.0)
+
+    seen = await taken(stage, every_s=0.5)
+    words = [(at, what) for at, what in seen if isinstance(what, str)]
+    assert words == [(0.0, "0"), (2.5, "the user's"), (5.5, "1")]  # after the signals
+
+
 async def test_what_was_held_and_is_void_never_comes() -> None:
     """An interruption takes it out of where it is kept."""
     seen = await taken(held_by(4, (0.75, Held(1)), (5.25, Interrupted(1))), every_s=0.5)

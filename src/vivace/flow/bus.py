@@ -54,7 +54,7 @@ class Bus:
     """One conversation's fence, ledger, clock zero and announcements.
 
     deliver: gets each announcement as a part, for the consumer's urgent lane.
-    held: what is to be heard of replies up to this number is kept back: see `Held`.
+    held: what is to be heard of replies up to this number is kept back: see `Held`. None is held.
     purged: parts that interruptions have taken out.
     decided: what machines of the conversation decide for all of it: see `Machine.decides`.
     untold: what the outermost stream keeps of errors, as long as somebody has that stream.
@@ -64,7 +64,7 @@ class Bus:
         self.fence: Fence = Fence()
         self.ledger: Ledger = ClockedLedger()
         self.decided: set[str] = set()
-        self.held: int = 0
+        self.held: int | None = None
         self.purged: int = 0
         self.started_at: float = clock_now()
         self.untold: Callable[[], Untold | None] = _nobody
@@ -114,10 +114,10 @@ class Bus:
 
     def _tell(self, signal: Signal, teller: Listener | None) -> None:
         if isinstance(signal, Held):
-            self.held = signal.turn
+            self.held = signal.turn if self.held is None else max(signal.turn, self.held)
             self.ledger.hold(signal.turn, clock_now())
-        elif isinstance(signal, Interrupted | Reset | Resumed) and signal.turn >= self.held:
-            self.held = 0
+        elif isinstance(signal, Interrupted | Reset | Resumed):
+            self.held = self.held if self.held is not None and signal.turn < self.held else None
         if isinstance(signal, Interrupted | Reset):
             self._void(signal.turn)
         elif isinstance(signal, Resumed):

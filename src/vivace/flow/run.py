@@ -215,7 +215,7 @@ class Run:
         Raises the run's first error, once; then and at the end StopAsyncIteration.
         """
         while not self._overtaking:
-            if self._kept and (not self.bus.held or self.ended):
+            if self._kept and (self.bus.held is None or self.ended):
                 return self._kept.popleft()
             if self._part is not None:
                 part = self._part
@@ -239,8 +239,10 @@ class Run:
 
     def _is_held(self, part: Part) -> bool:
         """True if the consumer must not hear it now."""
-        held = 0 < part.turn <= self.bus.held and self.is_root and not self.ended
-        return held and isinstance(part.body, Audio | TurnComplete)
+        held = self.bus.held
+        if held is None or part.turn > held or not self.is_root or self.ended:
+            return False
+        return part.role != "user" and isinstance(part.body, Audio | TurnComplete)
 
     @property
     def has_news(self) -> bool:
@@ -269,8 +271,8 @@ class Run:
     def hush(self) -> None:
         """Let the consumer take the short way again, if there is nothing on the long one."""
         if self.gate is not None:
-            busy = bool(self._overtaking or self._kept or self.bus.held or self.eager.waits)
-            busy |= self._part is not None
+            busy = bool(self._overtaking or self._kept or self.eager.waits)
+            busy |= self._part is not None or self.bus.held is not None
             self.gate.quiet = not busy and not self.ended
 
     def _came(self, part: Part | None, error: BaseException | None) -> bool:
