@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vivace.machines.words import middles, words_until
+from vivace.machines.words import middles, share_out, words_until
 
 quick = settings(max_examples=80, deadline=None)
 texts = st.text(" ab\n", max_size=60) | st.text(max_size=40)
@@ -52,3 +52,25 @@ def test_more_sound_never_has_fewer_words(words: str, one: float, other: float) 
     less, more = sorted((one, other))
     assert words.startswith(words_until(words, more))
     assert words_until(words, more).startswith(words_until(words, less))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shares"),
+    [
+        ([1.0, 1.0], ["one two", " three"]),
+        ([0.1, 0.1, 1.0], ["", "one", " two three"]),
+        ([0.0, 0.0], ["one two three", ""]),
+        ([0.0, 2.0], ["", "one two three"]),
+        ([], []),
+    ],
+)
+def test_words_are_shared_out(seconds: list[float], shares: list[str]) -> None:
+    """Each goes where its middle is."""
+    assert share_out("one two three", seconds) == shares
+
+
+@quick
+@given(texts, st.lists(st.floats(0, 10), min_size=1, max_size=5))
+def test_no_word_is_lost_in_sharing(words: str, seconds: list[float]) -> None:
+    """Joined, the shares are the text."""
+    assert "".join(share_out(words, seconds)) == words

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from vivace.audio import AudioFormat
 from vivace.errors import ModelError
 from vivace.flow.clock import now
 from vivace.flow.processor import processor
@@ -33,6 +34,21 @@ async def test_text_becomes_sound_that_carries_it() -> None:
     assert "".join(words(parts)).strip() == text
     assert {part.turn for part in parts if part.seconds or part.text} == {1}
     assert {part.mimetype for part in parts if part.seconds} == {"audio/pcm;rate=24000"}
+
+
+async def test_a_voice_that_does_not_know_its_words() -> None:
+    """Its text is shared out in proportion to the sound, so that it is known to be heard."""
+    fmt = AudioFormat(24_000)
+
+    async def voice(text: str) -> list[Audio]:
+        return [Audio(fmt.silence(seconds), fmt) for seconds in (0.15, 0.0, 0.6)]
+
+    async def silent(text: str) -> list[Audio]:
+        return []
+
+    parts = [part async for part in Speak(voice)([model("one two three four. And")])]
+    assert words(parts) == ["one", "", " two three four. ", "", "", "And"]
+    assert words([part async for part in Speak(silent)([model("one")])]) == []
 
 
 async def test_the_text_itself_goes_aside_as_it_comes() -> None:

@@ -6,9 +6,11 @@ time, and a word belongs where its middle is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
-__all__ = ["middles", "words_until"]
+__all__ = ["middles", "share_out", "words_until"]
 
 
 def middles(words: str) -> Iterator[tuple[float, str]]:
@@ -29,3 +31,12 @@ def words_until(words: str, share: float) -> str:
     if share >= 1:
         return words
     return "".join(word for middle, word in middles(words) if middle <= share)
+
+
+def share_out(words: str, seconds: Sequence[float]) -> list[str]:
+    """The words of each of some stretches of sound, which last so long: those with their middle."""
+    ends = list(accumulate(seconds))
+    shares = [""] * len(ends)
+    for middle, word in middles(words) if ends else ():
+        shares[bisect_left(ends, middle * ends[-1])] += word
+    return shares

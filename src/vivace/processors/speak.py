@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+import msgspec
+
 from vivace.flow.processor import Processor
 from vivace.flow.run import current_run
 from vivace.machines.sentences import Sentences
+from vivace.machines.words import share_out
 from vivace.part import Audio, Part
 
 __all__ = ["Speak"]
@@ -16,7 +19,8 @@ class Speak(Processor):
     """Says the model's text: yields audio that carries its words, in place of the text.
 
     voice: takes a sentence or clause, gives its audio in pieces; the words of each piece are what
-        it says. Such as `vivace.models.hibari.Hibari`.
+        it says. If none has words, the text is shared out in proportion to their sound. Such as
+        `vivace.models.hibari.Hibari`.
 
     The text itself goes to the side lane `ui` as it comes. Texts of other roles, and all that is
     no text, pass untouched. If the model fails, what it had written is said first.
@@ -62,4 +66,14 @@ class Speak(Processor):
     async def _say(self, text: str, part: Part) -> list[Part]:
         if not text.strip():
             return []
-        return [part.derive(body=audio) for audio in await self._voice(text)]
+        return [part.derive(body=audio) for audio in _worded(await self._voice(text), text)]
+
+
+def _worded(pieces: Sequence[Audio], text: str) -> Sequence[Audio]:
+    """`pieces` with words: what has none is never known to be heard."""
+    if any(audio.words for audio in pieces):
+        return pieces
+    shares = share_out(text, [audio.seconds for audio in pieces])
+    return [
+        msgspec.structs.replace(it, words=words) for it, words in zip(pieces, shares, strict=True)
+    ]
