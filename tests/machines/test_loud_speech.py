@@ -55,6 +55,19 @@ def test_one_long_part_may_hold_both() -> None:
     assert LoudSpeech().hear(long) == ["started", "ended", "started"]
 
 
+@pytest.mark.parametrize("frames", [1, 128, 480, 1000])
+def test_however_short_its_parts(frames: int) -> None:
+    """A voice has quiet moments between its pulses; browsers send 128 frames at a time."""
+    fmt, speech, news = AudioFormat(48_000), LoudSpeech(), []
+    pulse = struct.pack("<480h", *([20_000, -20_000] * 60 + [0] * 360))  # a hundred a second
+    pcm = pulse * 50 + bytes(2 * 30_000)
+    for start in range(0, len(pcm), 2 * frames):
+        heard = speech.hear(Audio(pcm[start : start + 2 * frames], fmt))
+        news += [(start // 2 + frames, what) for what in heard]
+    assert [what for _, what in news] == ["started", "ended"]
+    assert news[0][0] < 0.08 * 48_000 + frames
+
+
 @pytest.mark.parametrize(
     "fmt", [AudioFormat(8_000, 1, 1, "mulaw"), AudioFormat(8_000, 1, 1, "alaw")]
 )

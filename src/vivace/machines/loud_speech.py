@@ -5,7 +5,7 @@ This file owns when a level, or whatever judges short stretches of sound, makes 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import msgspec
@@ -46,11 +46,12 @@ class LoudSpeech:
         self._detector = detector
         self.speaking: bool = False
         self._run_s = 0.0  # how long it has sounded unlike what `speaking` says
+        self._rest = Audio(b"")  # too short to be judged: the wave itself has quiet moments
 
     def hear(self, audio: Audio) -> list[Literal["started", "ended"]]:
         """Listen to the next samples; what they brought about, in order."""
         news: list[Literal["started", "ended"]] = []
-        for pcm in slice_pcm(audio.pcm, audio.format, _STEP_S):
+        for pcm in self._steps(audio):
             if self._is_speech(pcm, audio.format) == self.speaking:
                 self._run_s = 0.0
                 continue
@@ -61,6 +62,15 @@ class LoudSpeech:
                 self._run_s = 0.0
                 news.append("started" if self.speaking else "ended")
         return news
+
+    def _steps(self, audio: Audio) -> Iterator[bytes]:
+        """What can be judged by now, in steps of 20 ms."""
+        rest, fmt = self._rest, audio.format
+        pcm = rest.pcm + audio.pcm if rest.format == fmt else audio.pcm
+        step = max(1, int(_STEP_S * fmt.rate + 1e-9)) * fmt.frame_bytes  # as `slice_pcm` cuts
+        whole = len(pcm) - len(pcm) % step
+        self._rest = Audio(pcm[whole:], fmt)
+        return slice_pcm(pcm[:whole], fmt, _STEP_S)
 
     def _is_speech(self, pcm: bytes, fmt: AudioFormat) -> bool:
         if self._detector is not None:
