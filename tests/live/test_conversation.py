@@ -814,6 +814,20 @@ def test_what_a_tool_answers_is_answered() -> None:
     assert len(bench.replies) == 2
 
 
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize("signal", [Interrupted(9), Reset(9)])
+@pytest.mark.parametrize("replying", [True, False])
+def test_numbers_of_the_future_are_void(
+    signal: Interrupted | Reset, announced: bool, replying: bool
+) -> None:
+    """Whoever voids more than there is does not silence what comes: that has a number above."""
+    bench = answering("It is") if replying else Bench()
+    bench.feed(3.0, signal if announced else Part(signal))
+    bench.feed(4.0, *said("Hello", 4.0))
+    assert [job.turn for job in bench.replies][-1] == 10
+    assert bench.prompt()[-1] == "user: Hello"
+
+
 def test_background_is_no_turn() -> None:
     """With END_OF_SPEECH, what was heard without speech does not enter a typed turn's prompt."""
     bench = Bench(END_OF_SPEECH)

@@ -162,6 +162,18 @@ async def test_a_reset_forgets_what_is_under_way() -> None:
     assert max(at for at, _, _ in reply_texts(seen)) < 2.5
 
 
+@pytest.mark.parametrize("signal", [Interrupted(9), Reset(9)])
+async def test_who_voids_more_than_there_is_does_not_silence_the_agent(
+    signal: Interrupted | Reset,
+) -> None:
+    """A client that counts replies otherwise: the next one is heard, under a number above."""
+    source = [Part(signal), Part("Hello"), Part(TurnEnded(0.0))]
+    parts = [part async for part in LiveModelProcessor(Scripted(["Hi."]))(source)]
+    assert [(part.text, part.turn) for part in parts if part.text and part.role == "model"] == [
+        ("Hi.", 10)
+    ]
+
+
 async def test_a_model_that_hears_gets_the_sound() -> None:
     """With END_OF_SPEECH the prompt holds what was said as audio, not as text."""
     prompts: list[list[Part]] = []

@@ -240,6 +240,15 @@ def test_a_reply_is_not_held_for_ever() -> None:
         assert floor.due(5.0) == event
 
 
+def test_numbers_that_are_void_are_skipped() -> None:
+    """The next reply has a higher one; a lower number changes nothing."""
+    floor = Floor()
+    floor.skip(7)
+    floor.skip(3)
+    floor.feed(Event.ASKED, 0.0)
+    assert floor.turn == 8
+
+
 def test_late_events_of_older_replies_are_ignored() -> None:
     """First and last sound count only for the reply under way."""
     floor = walked((E.ASKED, E.TURN_ENDED, E.TURN_ENDED))

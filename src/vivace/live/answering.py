@@ -253,13 +253,16 @@ class Answering:
     def voided(self, turn: int, now: float) -> list[Output]:
         """Somebody else has interrupted: the reply is over, and nothing is owed."""
         reply = self.replies.out
-        if reply is None or turn < reply.turn:
+        if turn < self.floor.turn:
             return []
-        self.memory.add_reply(reply.turn, now, interrupted=True)
-        cancelled = self.replies.cancel()
-        tools = self.tooling(self.tools.interrupted(reply.turn, now), now)
-        over = self.happened(Event.REPLY_OVER, now, reply.turn)
-        return [*cancelled, self.news.complete(reply.turn, "interrupted"), *tools, *over]
+        out: list[Output] = []
+        if reply is not None:
+            self.memory.add_reply(reply.turn, now, interrupted=True)
+            out += [*self.replies.cancel(), self.news.complete(reply.turn, "interrupted")]
+            out += self.tooling(self.tools.interrupted(reply.turn, now), now)
+            out += self.happened(Event.REPLY_OVER, now, reply.turn)
+        self.floor.skip(turn)
+        return out
 
     def no_answer(self, now: float) -> list[Output]:
         turn = self.floor.turn

@@ -205,7 +205,7 @@ class Conversation(Machine):
                 refused = self._agenda.add(wish)
                 return [self._news.failed("wish", refused, now)] if refused else []
             case Reset() as signal:
-                return [Announce(signal), *self._reset(now)]
+                return [Announce(signal), *self._reset(signal.turn, now)]
             case Interrupted(turn=turn) as signal:
                 return [Announce(signal), *self._agent.voided(turn, now)]
             case _:
@@ -293,8 +293,8 @@ class Conversation(Machine):
                 return [*out, *self._agent.latency(turn, now)]
             case Played(turn=turn, reason=reason):
                 return self._played(turn, reason, now)
-            case Reset():
-                return self._reset(now)
+            case Reset(turn=turn):
+                return self._reset(turn, now)
             case Interrupted(turn=turn):
                 return self._agent.voided(turn, now)
             case _:
@@ -370,10 +370,11 @@ class Conversation(Machine):
             out += self._agent.happened(Event.SPEECH_STARTED, now)
         return out
 
-    def _reset(self, now: float) -> list[Output]:
+    def _reset(self, turn: int, now: float) -> list[Output]:
         self._memory.forget_turn()
         self._agenda.clear()
         out = self._agent.happened(Event.RESET, now)
+        self._floor.skip(turn)
         out += self._agent.tooling(self.tools.reset(now), now)
         out += [*self._replies.stop_reading(), *self._replies.drop_back()]
         self._agent.owed = False

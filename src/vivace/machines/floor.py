@@ -178,6 +178,13 @@ class Floor:
             self._audible = False
         return acts
 
+    def skip(self, turn: int) -> None:
+        """Replies up to `turn` are void, though there were none yet: the next has a higher number.
+
+        Only while there is no reply.
+        """
+        self.turn = max(self.turn, turn)
+
     @property
     def since(self) -> float:
         """When the present state was entered."""
