@@ -124,6 +124,19 @@ def test_who_speaks_at_the_end_of_a_protected_reply_has_the_floor() -> None:
     assert bench.prompt()[-1] == "user: And in Rome?"
 
 
+@pytest.mark.parametrize("text", ["And in Rome?", ""])
+def test_the_input_ends_while_somebody_speaks_over_a_protected_reply(text: str) -> None:
+    """Nothing will tell that they have stopped: what was said is answered, and then all is done."""
+    bench = answering("It is", interrupt=Interrupt.never)
+    bench.feed(3.0, started(3.0), *([final(text, 3.2)] if text else []))
+    bench.finish(3.5)
+    bench.over(4.0)
+    if text:
+        assert bench.prompt()[-1] == f"user: {text}"
+        bench.over(5.0)
+    assert (bench.floor(), bench.machine.done()) == ("idle", True)
+
+
 def test_mm_hm_over_a_protected_reply() -> None:
     """It is told to be dismissed, and never answered."""
     bench = answering("It is", interrupt=Interrupt.unless_backchannel())

@@ -468,6 +468,16 @@ async def test_the_program_answers_a_call(tools: Sequence[Any]) -> None:
     assert model.prompt(1) == ["user: light!", "model: I do.", "call lamp a", "result of a"]
 
 
+async def test_an_answer_to_no_call_that_comes_within_a_reply() -> None:
+    """The reply goes on with it: to the model it stands beside a call, as it does later on."""
+    model = Model([call("look", "a", seconds=2)], ["Sunny."], ["Bye."])
+    script = [*turn(0.0, "weather?"), (1.0, Part.response("door", "open", id="z"))]
+    await play(LiveModelProcessor(model, tools=TOOLS), [*script, *turn(5.0, "bye")])
+    whole = ["user: weather?", "call look a", "result of a", "call door z", "result of z"]
+    assert model.prompt(1) == whole
+    assert model.prompt(2)[:5] == whole
+
+
 # -- ids -----------------------------------------------------------------------------------------
 
 

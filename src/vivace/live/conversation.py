@@ -139,7 +139,7 @@ class Conversation(Machine):
         """The user's side is over: what was said is answered, and nothing else."""
         state = self._floor.state
         out: list[Output] = []
-        self._finishing = True
+        self._finishing, self._speaking = True, False
         if state in (State.USER, State.OVERLAP):
             out = self._agent.happened(Event.SPEECH_ENDED, now)
         if (

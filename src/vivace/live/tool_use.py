@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from vivace.live.reply import GiveReply, MakeReply
+from vivace.machines.exchanges import restored
 from vivace.machines.floor import State
 from vivace.machines.joining import ends_open
 from vivace.machines.machine import Item, JobDone, JobFailed
@@ -78,9 +79,9 @@ class ToolUse:
                 self._unanswered.popitem(last=False)
         elif (response := part.function_response) is not None:
             asked = self._unanswered.pop(response.id, None)
-            if asked is not None and response.id not in self._called:
+            if response.id not in self._called:
                 self._called.add(response.id)
-                self._prompt.append(asked)
+                self._prompt.append(asked or restored(part, response))
         self._prompt.append(part)
 
     def running(self) -> list[Part]:

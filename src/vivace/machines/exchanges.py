@@ -14,7 +14,7 @@ import msgspec
 
 from vivace.part import Call, Part, Response
 
-__all__ = ["Exchanges", "Group", "Settled", "whole_pairs"]
+__all__ = ["Exchanges", "Group", "Settled", "restored", "whole_pairs"]
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -92,8 +92,7 @@ class Exchanges:
             if body.id in self.answered:
                 return False
             self._note_answered(body.id)
-            call = Part.call(body.name, id=body.id, turn=part.turn, metadata={"restored": True})
-            return Settled((call, part), pinned, restored=True)
+            return Settled((restored(part, body), part), pinned, restored=True)
         self._note_answered(body.id)
         group.responses[body.id] = part
         group.pinned |= pinned
@@ -141,6 +140,11 @@ class Exchanges:
         self._of = {
             id: group for group in self.groups for id in group.calls if id not in group.responses
         }
+
+
+def restored(part: Part, body: Response) -> Part:
+    """The call of a response, as far as that tells it."""
+    return Part.call(body.name, id=body.id, turn=part.turn, metadata={"restored": True})
 
 
 def _moved(group: Group, by: float) -> Group:
