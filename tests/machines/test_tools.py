@@ -496,7 +496,8 @@ def test_the_program_cannot_answer_for_a_tool() -> None:
     assert bench.answered("a") == []
     assert bench.answered("seen before") == ["result seen before", "ask"]
     assert bench.answered("seen before") == []
-    assert bench.answered("") == ["result ", "ask"]
+    assert bench.answered("") == ["result call-1", "ask"]
+    assert bench.answered("") == ["result call-2", "ask"]
 
 
 # -- all sequences -------------------------------------------------------------------------------

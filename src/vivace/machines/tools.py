@@ -230,14 +230,19 @@ class ToolCalls:
         return self._answer(out, response) + self._begin(now) + self._settle(now)
 
     def answered(self, part: Part, now: float) -> list[ToolOutput]:
-        """The program answers a call. A second answer, or one to a call of ours, is ignored."""
+        """The program answers a call. A second answer, or one to a call of ours, is ignored.
+
+        One without an id answers no call, and gets an id of its own.
+        """
         response = part.body
         assert isinstance(response, Response)
-        if response.id in self._ids and response.id not in self._external:
+        if not response.id:
+            response = msgspec.structs.replace(response, id=self._unique(""))
+            part = part.derive(body=response)
+        elif response.id in self._ids and response.id not in self._external:
             return []
         self._external.pop(response.id, None)
-        if response.id:
-            _remember(self._ids, response.id)
+        _remember(self._ids, response.id)
         full = len(self._results) >= self._max_out
         entered = self._enter_all() if full else []
         self._results.append(Enter(part, response.id, Scheduling.WHEN_IDLE))
