@@ -140,6 +140,8 @@ def test_parse_says_what_is_wrong(mimetype: str, says: str) -> None:
     ("numbers", "says"),
     [
         ((0, 1, 2), "a rate of 0 Hz is not audio; use 1 to 384000"),
+        ((16_000.5, 1, 2), "a rate of 16000.5 Hz is no whole number; use int or round"),
+        ((float("nan"), 1, 2), "a rate of nan Hz is not audio; use 1 to 384000"),
         ((384_001, 1, 2), "a rate of 384001 Hz is not audio; use 1 to 384000"),
         ((16_000, 0, 2), "0 channels; use 1 to 64"),
         ((16_000, 65, 2), "65 channels; use 1 to 64"),

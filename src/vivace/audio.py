@@ -62,6 +62,8 @@ class AudioFormat(msgspec.Struct, frozen=True, gc=False):
     def __post_init__(self) -> None:
         if not 0 < self.rate <= _MAX_RATE_HZ:
             raise AudioError(f"a rate of {self.rate} Hz is not audio; use 1 to {_MAX_RATE_HZ}")
+        if isinstance(self.rate, float):
+            raise AudioError(f"a rate of {self.rate} Hz is no whole number; use int or round")
         if not 0 < self.channels <= 64:
             raise AudioError(f"{self.channels} channels; use 1 to 64")
         widths = _WIDTHS.get(self.encoding)
