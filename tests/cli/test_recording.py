@@ -118,6 +118,41 @@ def test_the_agents_sound_is_placed_where_it_was_heard() -> None:
     assert len(pcm) == 24_000 * 8.4
 
 
+def test_what_was_handed_out_ahead_is_heard_after_the_hold_or_never() -> None:
+    """Whoever listens falls silent at once, goes on with what they had, and throws away what was
+    cut: so the sound, its words and its time say what was heard."""
+    recording = Recording()
+    for part in (
+        status("asked", 0.0, turn=1, prompt=[]),
+        sound(1, 1.0, 0.5, "one "),
+        sound(1, 1.5, 0.5, "two "),
+        signal(Held(1), 1.25),
+        signal(Held(1), 1.3),
+        signal(Resumed(1), 2.25),
+        sound(1, 3.0, 0.5, "three "),
+        sound(1, 3.5, 0.5, "four "),
+        signal(Interrupted(1, "one two three"), 3.4),
+    ):
+        recording.feed(part, 99.0)
+    pcm, turn = array("h", bytes(recording.agent_pcm)), recording.turns[1]
+    assert len(pcm) == round(24_000 * 3.4)
+    loud = [bool(pcm[round(at * 24_000)]) for at in (1.24, 1.26, 2.24, 2.26, 3.39)]
+    assert loud == [True, False, False, True, True]
+    assert [(span.start, span.end) for span in turn.heard] == [(1.0, 1.25), (2.25, 3.4)]
+    assert turn.words == [(1.0, "one "), (2.5, "two "), (3.0, "three ")]
+    assert turn.heard_text == "one two three"
+
+
+def test_an_old_reply_that_is_cut_late_takes_nothing_of_the_newer_one() -> None:
+    """What is heard by then is of that."""
+    recording = Recording()
+    for number in (1, 2):
+        recording.feed(status("asked", number, turn=number, prompt=[]), 99.0)
+        recording.feed(sound(number, number, 0.5, "word"), 99.0)
+    recording.feed(signal(Interrupted(1), 2.1), 99.0)
+    assert len(recording.agent_pcm) == 48_000 * 2.5
+
+
 def test_a_turn_knows_what_was_said_and_heard() -> None:
     """Texts go to the turn that they were asked in, though status parts overtake them."""
     recording = a_conversation()

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from vivace.audio import AudioFormat
 from vivace.part import (
     Audio,
     Data,
@@ -88,12 +89,13 @@ class Turn(msgspec.Struct):
     @property
     def heard_text(self) -> str:
         """What of it was heard."""
+        if self.cut_to:
+            return self.cut_to
         if self.words:
             return "".join(word for _, word in self.words).strip()
         # Its sound carries no words, as that of models on a server.
-        if self.cut_to is not None:
-            return self.cut_to
-        return self.text if self.over_at is not None and self.heard else ""
+        whole = self.cut_to is None and self.over_at is not None
+        return self.text if whole and self.heard else ""
 
     @property
     def unheard_text(self) -> str:
@@ -119,6 +121,7 @@ class Recording:
         self.turns: dict[int, Turn] = {}
         self.failures: list[Failure] = []
         self._dismissed: list[str] = []
+        self._left: tuple[bytes, list[tuple[float, str]]] = b"", []  # of a reply that is held
 
     # -- what comes in ------------------------------------------------------------------------
 
@@ -196,6 +199,23 @@ class Recording:
         else:
             turn.heard.append(Span(at, end))
 
+    def _fall_silent(self, turn: Turn, at: float) -> None:
+        """What came of it and was to be heard later waits."""
+        place = 2 * round(at * AGENT_RATE)
+        words = [(when - at, word) for when, word in turn.words if when >= at]
+        self._left = bytes(self.agent_pcm[place:]), words
+        del self.agent_pcm[place:]
+        turn.words = [(when, word) for when, word in turn.words if when < at]
+        turn.heard = [
+            Span(span.start, min(at, span.end or at)) for span in turn.heard if span.start < at
+        ]
+
+    def _go_on(self, turn: Turn, at: float) -> None:
+        (pcm, words), self._left = self._left, (b"", [])
+        if pcm:
+            self._hear_agent(Audio(pcm, AudioFormat(AGENT_RATE)), turn.number, at)
+        turn.words += [(at + after, word) for after, word in words]
+
     def _transcribed(self, text: str, at: float, *, interim: bool) -> None:
         self.interim = text if interim else ""
         if not interim:
@@ -237,10 +257,16 @@ class Recording:
     def _signal(self, part: Part, at: float) -> None:
         match part.body:
             case Held(turn=number) if number in self.turns:
-                self.turns[number].held.append(Span(at))
+                if not self.turns[number].is_held:
+                    self._fall_silent(self.turns[number], at)
+                    self.turns[number].held.append(Span(at))
             case Resumed(turn=number) if number in self.turns:
+                self._go_on(self.turns[number], at)
                 _close(self.turns[number].held, at)
             case Interrupted(turn=number, heard=heard) if number in self.turns:
+                if not any(later.heard for later in self.turns.values() if later.number > number):
+                    self._fall_silent(self.turns[number], at)
+                self._left = b"", []
                 self.turns[number].interrupted_at = at
                 self.turns[number].cut_to = heard
                 _close(self.turns[number].held, at)
