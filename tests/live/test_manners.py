@@ -137,6 +137,16 @@ def test_the_input_ends_while_somebody_speaks_over_a_protected_reply(text: str) 
     assert (bench.floor(), bench.machine.done()) == ("idle", True)
 
 
+def test_the_input_ends_while_the_program_holds_the_reply() -> None:
+    """It passes on what the program says of holds; what it leaves held would be so for ever."""
+    for held, signals in (((), []), ((Held(1),), [Resumed(1)]), ((Held(1), Resumed(1)), [])):
+        bench = answering("It is")
+        for signal in held:
+            assert bench.feed(3.0, Part(signal)) == [Part(signal)]
+        bench.finish(4.0)
+        assert bench.signals == signals
+
+
 def test_mm_hm_over_a_protected_reply() -> None:
     """It is told to be dismissed, and never answered."""
     bench = answering("It is", interrupt=Interrupt.unless_backchannel())

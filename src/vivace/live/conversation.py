@@ -22,11 +22,13 @@ from vivace.machines.window import Summarize, Window
 from vivace.part import (
     Ask,
     Audio,
+    Held,
     Interrupted,
     Part,
     Played,
     Playing,
     Reset,
+    Resumed,
     Say,
     Signal,
     SpeechEnded,
@@ -76,6 +78,7 @@ class Conversation(Machine):
         self._behind = math.inf  # the clock minus media time
         self._idle_since = zero
         self._finishing = False
+        self._paused: int | None = None  # the reply that the program holds
 
     # -- the four entrances -------------------------------------------------------------------
 
@@ -138,15 +141,12 @@ class Conversation(Machine):
     def finish(self, now: float) -> list[Output]:
         """The user's side is over: what was said is answered, and nothing else."""
         state = self._floor.state
-        out: list[Output] = []
         self._finishing, self._speaking = True, False
+        out: list[Output] = [] if self._paused is None else [Announce(Resumed(self._paused))]
         if state in (State.USER, State.OVERLAP):
-            out = self._agent.happened(Event.SPEECH_ENDED, now)
-        if (
-            self._memory.said
-            or self._agent.owed
-            or self._floor.state in (State.PAUSE, State.VERDICT)
-        ):
+            out += self._agent.happened(Event.SPEECH_ENDED, now)
+        paused = self._floor.state in (State.PAUSE, State.VERDICT)
+        if self._memory.said or self._agent.owed or paused:
             out += self._turn_ended(now)
         return self._settled(state, out, now)
 
@@ -208,6 +208,9 @@ class Conversation(Machine):
                 return [Announce(signal), *self._reset(signal.turn, now)]
             case Interrupted(turn=turn) as signal:
                 return [Announce(signal), *self._agent.voided(turn, now)]
+            case Held(turn=turn) | Resumed(turn=turn):
+                self._paused = turn if isinstance(part.body, Held) else None
+                return [part]
             case _:
                 return [part]
 
