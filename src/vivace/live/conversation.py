@@ -142,7 +142,7 @@ class Conversation(Machine):
         """The user's side is over: what was said is answered, and nothing else."""
         state = self._floor.state
         self._finishing, self._speaking = True, False
-        out: list[Output] = [] if self._paused is None else [Announce(Resumed(self._paused))]
+        out: list[Output] = [] if self._paused is None else [Part(Resumed(self._paused))]
         if state in (State.USER, State.OVERLAP):
             out += self._agent.happened(Event.SPEECH_ENDED, now)
         paused = self._floor.state in (State.PAUSE, State.VERDICT)
@@ -208,8 +208,11 @@ class Conversation(Machine):
                 return [Announce(signal), *self._reset(signal.turn, now)]
             case Interrupted(turn=turn) as signal:
                 return [Announce(signal), *self._agent.voided(turn, now)]
-            case Held(turn=turn) | Resumed(turn=turn):
-                self._paused = turn if isinstance(part.body, Held) else None
+            case Held(turn=turn):
+                self._paused = max(turn, self._paused or 0)
+                return [part]
+            case Resumed(turn=turn) if turn >= (self._paused or 0):
+                self._paused = None
                 return [part]
             case _:
                 return [part]
@@ -311,11 +314,9 @@ class Conversation(Machine):
         memory = self._memory
         if self._floor.replying and not self._takes_the_floor():
             out = self._set_aside(now)
-            return (
-                out
-                if self._agent.protected()
-                else out + self._agent.happened(Event.TURN_EMPTY, now)
-            )
+            if not self._agent.protected():
+                out += self._agent.happened(Event.TURN_EMPTY, now)
+            return out
         if self._cancelled_for_nothing():
             memory.forget_turn()
         heard = self._floor.state in (State.USER, State.PAUSE) and bool(memory.sound)
