@@ -10,6 +10,8 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vivace import (
     Audio,
@@ -19,14 +21,18 @@ from vivace import (
     DetectSpeech,
     DetectTurn,
     Held,
+    Interrupt,
     Interrupted,
     LiveModelProcessor,
     Part,
     Processor,
     Resumed,
     Speak,
+    SpeechEnded,
+    SpeechStarted,
     Transcribe,
     TurnComplete,
+    TurnEnded,
 )
 from vivace.flow.clock import now
 from vivace.models import Scripted
@@ -37,12 +43,16 @@ from vivace.testing.fakes import (
     FakeTurnDetector,
     FakeVoice,
 )
+from vivace.testing.script import play
 from vivace.testing.speaker import JitterBuffer
 
 pytestmark = pytest.mark.virtual(seeds=5)
 
 LONG = "one two three four five six seven eight nine ten"
 ALL = "one two three four five six seven eight nine ten eleven twelve"
+
+
+COUNT = array("h", range(1, 30_001)) * 2
 
 
 class CountingVoice(FakeVoice):
@@ -56,7 +66,7 @@ class CountingVoice(FakeVoice):
         spoken = []
         for audio in await super().__call__(text):
             frames = len(audio.pcm) // 2
-            samples = array("h", (at % 30_000 + 1 for at in range(self._said, self._said + frames)))
+            samples = COUNT[self._said % 30_000 :][:frames]
             spoken.append(Audio(samples.tobytes(), audio.format, audio.words))
             self._said += frames
         return spoken
@@ -101,6 +111,10 @@ def prompts(seen: list[tuple[float, Part]]) -> list[list[str]]:
         for _, part in seen
         if isinstance(part.body, Data) and part.body.value["event"] == "asked"
     ]
+
+
+def model(text: str) -> Part:
+    return Part(text, role="model")
 
 
 def voice(seen: list[tuple[float, Part]]) -> bytes:
@@ -207,6 +221,28 @@ async def test_a_reply_that_was_interrupted_for_nothing_goes_on() -> None:
         (4.04, TurnComplete(1, "interrupted")),
         (6.444, TurnComplete(2)),
     ]
+
+
+noises = st.lists(st.tuples(st.integers(1, 120), st.integers(1, 150)), max_size=6)
+
+
+@pytest.mark.virtual(seeds=1)
+@settings(max_examples=25, deadline=None)
+@given(noises, st.booleans(), st.sampled_from([Interrupt.at_once, Interrupt.after(speech_s=0.5)]))
+async def test_whatever_interrupts_for_nothing_the_listener_hears_all_of_it(
+    noises: list[tuple[int, int]], adaptive: bool, interrupt: Interrupt
+) -> None:
+    """Held, resumed, cut and brought back: every sample once, in order, up to the end."""
+    script, at = [(0.0, Part("hello")), (0.0, Part(TurnEnded(0.0)))], 0.1
+    for quiet, loud in noises:  # in hundredths of a second
+        at += quiet / 100
+        script.append((at, Part(SpeechStarted(at))))
+        at += loud / 100
+        script.append((at, Part(SpeechEnded(at, turn_follows=True))))
+        script.append((at + 0.01, Part(TurnEnded(at))))
+    live = LiveModelProcessor(Scripted([LONG]) + Speak(CountingVoice()), interrupt=interrupt)
+    seen = await play(live + AudioRateLimiter(adaptive_chunking=adaptive), script)
+    assert played(seen) == voice(await play(Speak(CountingVoice()), [(0.0, model(LONG))]))
 
 
 async def test_a_pause_after_and_is_no_end() -> None:
