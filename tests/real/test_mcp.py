@@ -1,6 +1,7 @@
 """MCP servers as tools: real processes, spoken to by pipes and by HTTP."""
 
 import asyncio
+import base64
 import os
 import subprocess
 import sys
@@ -159,6 +160,32 @@ def test_a_server_that_dies() -> None:
             for name in ("die", "say"):
                 with pytest.raises(ToolError, match="failed: Connection closed"):
                     await box[name].run({"text": "hi"} if name == "say" else {})
+
+    real(main)
+
+
+def test_rubbish_among_the_answers() -> None:
+    """What is no message is passed over; a call whose answer it spoils has a limit of its own."""
+
+    async def main() -> None:
+        noisy = str(Path(SERVER).with_name("noisy_mcp_server.py"))
+        async with McpServer.stdio(sys.executable, noisy) as server:
+            box = Toolbox(server)
+
+            async def say(rubbish: bytes) -> Any:
+                return await box["print"].run({"rubbish": base64.b64encode(rubbish).decode()})
+
+            for rubbish in (
+                b"Loading the model ...\n",
+                b"\xff\xfe\x00 is not UTF-8\n",
+                b'{"jsonrpc": "2.0", "id": \n\n[]\n',
+                b'{"jsonrpc": "2.0", "id": 9999, "result": {}}\n',
+                b"x" * 1_000_000 + b"\n",
+            ):
+                assert await asyncio.wait_for(say(rubbish), 20) == "printed"
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(say(b"10 % "), 0.5)  # on the line of the answer
+            assert await asyncio.wait_for(say(b""), 20) == "printed"
 
     real(main)
 

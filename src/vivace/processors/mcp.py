@@ -80,7 +80,11 @@ class McpServer:
             folder = None if cwd is None else os.fspath(cwd)
             given = dict(env) if env else None
             process = mcp.StdioServerParameters(
-                command=command, args=list(args), env=given, cwd=folder
+                command=command,
+                args=list(args),
+                env=given,
+                cwd=folder,
+                encoding_error_handler="replace",  # one wrong byte would end all that is read
             )
             return mcp.Client(process), None
 
