@@ -15,6 +15,7 @@ from vivace import (
     Interrupted,
     LiveModelProcessor,
     Part,
+    PlayedTo,
     Processor,
     Reset,
     Say,
@@ -160,6 +161,28 @@ async def test_a_reset_forgets_what_is_under_way() -> None:
     seen = await play(live, script)
     assert completed(seen) == [TurnComplete(1, "interrupted")]
     assert max(at for at, _, _ in reply_texts(seen)) < 2.5
+
+
+async def test_a_listener_that_paces_alone_reports() -> None:
+    """Without a limiter all is handed out at once: what is heard of it is what was reported."""
+
+    @processor
+    async def model(prompt: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for _ in prompt:
+            pass
+        yield Part.audio(bytes(32_000 * 3), words="one two three", role="model")
+        await asyncio.sleep(20.0)
+
+    script: list[tuple[float, object]] = [
+        (0.0, Part("Hi")),
+        (0.0, Part(TurnEnded(0.0))),
+        (1.0, Part(PlayedTo(1, 0.9))),
+        (1.1, Part(SpeechStarted(1.1))),
+        (1.3, Part("stop that", metadata={"interim": True}, at=1.1)),
+    ]
+    seen = await play(LiveModelProcessor(model), script)
+    [cut] = [part.body for _, part in seen if isinstance(part.body, Interrupted)]
+    assert cut == Interrupted(1, "one")
 
 
 @pytest.mark.parametrize("signal", [Interrupted(9), Reset(9)])

@@ -156,9 +156,9 @@ class Answering:
         self._cuts_in = False
         return self.happened(Event.TURN_ENDED, now)
 
-    def forget_events(self) -> None:
-        """The model is to speak of nothing any more."""
-        self.seen = self._cuts_in = False
+    def owe_nothing(self) -> None:
+        """Nobody waits for an answer any more, and of no event is to be spoken."""
+        self.owed = self.seen = self._cuts_in = False
 
     def _verdict(self, now: float) -> list[Output]:
         """Whether there was anything to the newest interruption, now that something is asked."""

@@ -26,6 +26,7 @@ from vivace.part import (
     Interrupted,
     Part,
     Played,
+    PlayedTo,
     Playing,
     Reset,
     Resumed,
@@ -63,8 +64,7 @@ class Conversation(Machine):
         tools: ToolCalls | None = None,
         shedding: Shedding | None = None,
     ) -> None:
-        manners = manners or Manners()
-        self._agent = agent = Answering(window, ledger, manners, zero, tools, shedding)
+        self._agent = agent = Answering(window, ledger, manners or Manners(), zero, tools, shedding)
         self.tools: ToolCalls = agent.tools
         self._manners = agent.manners
         self._floor, self._overlap = agent.floor, agent.overlap
@@ -208,6 +208,8 @@ class Conversation(Machine):
                 return [Announce(signal), *self._reset(signal.turn, now)]
             case Interrupted(turn=turn) as signal:
                 return [Announce(signal), *self._agent.voided(turn, now)]
+            case PlayedTo() as report:  # here, since there may be no pacer
+                return [Announce(report)]
             case Held(turn=turn):
                 self._paused = max(turn, self._paused or 0)
                 return [part]
@@ -381,15 +383,13 @@ class Conversation(Machine):
         self._floor.skip(turn)
         out += self._agent.tooling(self.tools.reset(now), now)
         out += [*self._replies.stop_reading(), *self._replies.drop_back()]
-        self._agent.owed = False
-        self._agent.forget_events()
+        self._agent.owe_nothing()
         return out
 
     def _break_silence(self, now: float) -> list[Output]:
         self._agenda.idle()
         if self._agenda.idle_prompt:
-            idle = Part(self._agenda.idle_prompt, metadata={"idle": True})
-            self._memory.add(idle, now)
+            self._memory.add(Part(self._agenda.idle_prompt, metadata={"idle": True}), now)
         return self._agent.happened(Event.ASKED, now)
 
     # -- when ---------------------------------------------------------------------------------
