@@ -97,6 +97,8 @@ def prompt(*texts: str) -> Called:
 
 CALL, ANSWER = Part.call("t", id="1"), Part.response("t", id="1")
 
+TWO_WORDS = [Got(sound(0.5, words="one ")), Got(sound(0.5, words="two"))]
+
 BROKEN: list[tuple[Invariant, list[Event | tuple[float, Event]], str]] = [
     (NothingStale(), [Told(Interrupted(1)), Got(sound())], "Audio of reply 1 came after"),
     (NothingStale(), [Told(Reset(2)), Got(sound(turn=2))], "up to 2"),
@@ -109,6 +111,16 @@ BROKEN: list[tuple[Invariant, list[Event | tuple[float, Event]], str]] = [
     (HeardIsPlayed(), [Got(sound(words="one")), Told(Interrupted(1, "one two"))], "'one two'"),
     (HeardIsPlayed(), [Got(sound(0.5)), Played(1, 0.3)], "0.500 s were handed out, and 0.300 s"),
     (HeardIsPlayed(0.1), [Got(sound(0.5)), Played(1, 0.6)], "0.600 s played"),
+    (
+        HeardIsPlayed(1.0),
+        [*TWO_WORDS, Told(Interrupted(1, "one two")), Played(1, 0.3)],
+        "0.300 s were played, so '' at least and 'one ' at most",
+    ),
+    (
+        HeardIsPlayed(1.0),
+        [*TWO_WORDS, Told(Interrupted(1)), Played(1, 0.7)],
+        "so 'one ' at least and 'one two' at most",
+    ),
     (
         HeardIsPlayed(),
         [asked(1), Got(sound(words="one")), Called(1, (Part("two", role="model", turn=1),))],

@@ -139,13 +139,15 @@ class SampleExact(_Watch):
 
 class HeardIsPlayed(_Watch):
     """What the prompt and `Interrupted` say was heard is what was handed out, and that was played
-    but for what waits in the speaker's own buffer."""
+    but for what waits in the speaker's own buffer; where it was cut, to 120 ms."""
 
     name = "heard is played"
     sees: tuple[type[Event], ...] = (Got, News, Told, Played, Called)
 
-    def __init__(self, buffer_s: float = 0.0) -> None:
+    def __init__(self, buffer_s: float = 0.0, off_s: float = 0.12) -> None:
         self._buffer_s = buffer_s
+        self._off_s = off_s
+        self._told: dict[int, str] = {}
         self._words: defaultdict[int, list[tuple[str, float]]] = defaultdict(list)
         self._seconds: defaultdict[int, float] = defaultdict(float)
         self._over: set[int] = set()
@@ -163,6 +165,7 @@ class HeardIsPlayed(_Watch):
                 self._newest = turn
             case Told(signal=Interrupted(turn=turn, heard=heard)):
                 self._over.add(turn)
+                self._told.setdefault(turn, heard)
                 if heard and not self._is_heard(turn, heard):
                     return f"reply {turn} is told to be heard as {heard!r}: {self._wrong(turn)}"
             case Told(signal=PlayedOut(turn=turn, reason=reason)):
@@ -175,9 +178,24 @@ class HeardIsPlayed(_Watch):
                         f"of reply {turn}, {self._seconds[turn]:.3f} s were handed out, and "
                         f"{seconds:.3f} s played"
                     )
+                return self._cut(turn, seconds)
             case Called(prompt=prompt):
                 return self._prompted(prompt)
         return None
+
+    def _cut(self, turn: int, played_s: float) -> str | None:
+        """Is what was told to be heard what was played, when it was cut?"""
+        told, least, most, at = self._told.get(turn, ""), "", "", 0.0
+        for words, seconds in self._words.get(turn, ()):
+            most += words if at < played_s + self._off_s else ""
+            at += seconds
+            least += words if at < played_s - self._off_s else ""
+        if most.strip().startswith(told) and told.startswith(least.strip()):
+            return None
+        return (
+            f"of reply {turn}, {played_s:.3f} s were played, so {least!r} at least and {most!r} at "
+            f"most, and it is told to be heard as {told!r}"
+        )
 
     def _prompted(self, prompt: tuple[Part, ...]) -> str | None:
         said: dict[int, str] = {}

@@ -76,6 +76,7 @@ __all__ = [
 _listeners: list[list[str]] = []
 _catching: list[Any] = []  # what Python knows of warnings is the process's, whoever is under way
 _ENDS_S = 60.0  # after the microphone was switched off; long beyond all that is said then
+_OFF_S = 0.12  # of sound that was heard may be told wrong
 _LONGEST_S = 0.2  # a chunk of the standard agent
 _SILENCE_S = 15.0  # answers fail within 6 s; a pause ends within 5 s; texts and tools come sooner
 
@@ -288,7 +289,7 @@ def _invariants(dialogue: Dialogue, sounds: Sounds, user: User) -> list[Invarian
     return [
         NothingStale(),
         SampleExact(),
-        HeardIsPlayed(dialogue.speaker.buffer_s + _LONGEST_S),
+        HeardIsPlayed(dialogue.speaker.buffer_s + _LONGEST_S, dialogue.speaker.buffer_s + _OFF_S),
         PairsWhole(),
         OneReply(_stubborn(dialogue)),
         HoldsEnd(),
