@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from vivace import (
     TurnEnded,
     processor,
 )
-from vivace.errors import StageError
+from vivace.errors import VivaceError
 from vivace.flow.clock import now
 from vivace.flow.scope import AbandonedTask
 from vivace.models import Scripted
@@ -447,7 +448,27 @@ async def test_a_model_that_stops_answering_after_it_has_read_ahead() -> None:
     assert seen[-1][0] == 65.0
 
 
-def test_a_way_to_go_on_that_is_not_known() -> None:
-    """The error names those that are."""
-    with pytest.raises(StageError, match="use 'resume' or 'ask_again'"):
-        LiveModelProcessor(hanging, false_interruption="repeat")  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"false_interruption": "repeat"}, "'repeat' is not known; use 'resume' or 'ask_again'"),
+        ({"trigger_model_mode": "words"}, "use 'final_transcription' or 'end_of_speech'"),
+        ({"interrupt": "never"}, "interrupt='never' is no policy; use Interrupt.at_once"),
+        ({"answer_within_s": 0.0}, "answer_within_s=0: no model is as fast"),
+        ({"answer_within_s": float("nan")}, "answer_within_s=nan"),
+        ({"idle_after_s": float("nan")}, "give seconds above 0"),
+        ({"turn_processor": print}, "<built-in function print> is no processor"),
+        ({"voice": "Anna"}, "'Anna' is no processor"),
+        ({"max_parts": 0}, "a prompt of 0 parts"),
+    ],
+)
+def test_what_cannot_be_is_told_at_once(given: dict[str, Any], says: str) -> None:
+    """Not when somebody has begun to speak."""
+    with pytest.raises(VivaceError) as caught:
+        LiveModelProcessor(**{"turn_processor": hanging, **given})
+    assert says in str(caught.value)
+
+
+def test_modes_may_be_written() -> None:
+    """As one writes them in a file of settings."""
+    LiveModelProcessor(hanging, trigger_model_mode="end_of_speech")  # type: ignore[arg-type]

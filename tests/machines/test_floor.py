@@ -1,6 +1,7 @@
 """Who may speak: every row of the table, and what must hold for any walk through it."""
 
 import copy
+import math
 from collections.abc import Iterable
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from vivace.errors import NotAllowed
+from vivace.errors import NotAllowed, StageError
 from vivace.machines.floor import RULES, Act, Event, Floor, FloorRules, State
 
 S, E, A = State, Event, Act
@@ -268,6 +269,14 @@ def test_late_events_of_the_last_reply_are_ignored(state: State) -> None:
     for event in (E.AUDIBLE, E.REPLY_OVER):
         assert floor.feed(event, 1.0, 1) == ()
         assert floor.state == state
+
+
+@pytest.mark.parametrize("seconds", [-1.0, math.nan])
+@pytest.mark.parametrize("name", ["quiet_s", "hold_s", "patience_s"])
+def test_rules_that_cannot_be(name: str, seconds: float) -> None:
+    """The floor waits for seconds."""
+    with pytest.raises(StageError, match=f"{name}=(-1|nan): the floor cannot wait so long"):
+        FloorRules(**{name: seconds})
 
 
 def test_deadlines_of_ones_own() -> None:

@@ -32,7 +32,7 @@ class Initiative(msgspec.Struct, frozen=True):
     idle_prompt: str = "(The user has said nothing for a while.)"
 
     def __post_init__(self) -> None:
-        if self.idle_s <= 0:
+        if not self.idle_s > 0:
             raise StageError(
                 f"an idle prompt after {self.idle_s:g} s would never stop; give seconds above 0"
             )

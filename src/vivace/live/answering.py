@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
-from vivace.errors import PartError
+from vivace.errors import PartError, StageError
 from vivace.live.agenda import Initiative
 from vivace.live.memory import Memory
 from vivace.live.news import News
@@ -39,7 +39,10 @@ FalseInterruption: TypeAlias = Literal["resume", "ask_again"]
 
 
 class Manners(msgspec.Struct, frozen=True):
-    """How a conversation is held; see `LiveModelProcessor` for each."""
+    """How a conversation is held; see `LiveModelProcessor` for each.
+
+    Raises StageError for what cannot be.
+    """
 
     trigger: AudioTriggerMode = AudioTriggerMode.FINAL_TRANSCRIPTION
     rules: FloorRules = FloorRules()
@@ -48,6 +51,27 @@ class Manners(msgspec.Struct, frozen=True):
     initiative: Initiative = Initiative()
     speculate: bool = False
     answer_within_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        ways, modes = get_args(FalseInterruption), list(AudioTriggerMode)
+        if self.false_interruption not in ways:
+            raise _unknown("false_interruption", self.false_interruption, ways)
+        if self.trigger not in modes:
+            raise _unknown("trigger_model_mode", self.trigger, modes)
+        if not isinstance(self.interrupt, Interrupt):
+            raise StageError(
+                f"interrupt={self.interrupt!r} is no policy; use Interrupt.at_once, .after(...), "
+                ".unless_backchannel(), .when(...) or .never"
+            )
+        if not self.answer_within_s > 0:
+            raise StageError(
+                f"answer_within_s={self.answer_within_s:g}: no model is as fast; use more than 0"
+            )
+
+
+def _unknown(name: str, value: object, known: Iterable[object]) -> StageError:
+    told = " or ".join(repr(str(it)) for it in known)
+    return StageError(f"{name}={value!r} is not known; use {told}")
 
 
 class Answering:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 
-from vivace.errors import StageError
 from vivace.flow.drive import drive
 from vivace.flow.processor import Processor, chain
 from vivace.flow.run import current_run
@@ -90,17 +89,14 @@ class LiveModelProcessor(Processor):
         answer_within_s: float = 30.0,
         tools: ToolSource = (),
     ) -> None:
+        others = [it for it in (summarizer, voice) if it is not None]
+        chain([turn_processor, *others])  # tells now what is no processor
         self._turn_processor = turn_processor
         self._duration_s = duration_prompt_sec
         self._max_parts = max_parts
         self._max_tokens = max_tokens
         self._policy = policy
         self._summarizer = summarizer
-        if false_interruption not in ("resume", "ask_again"):
-            raise StageError(
-                f"false_interruption={false_interruption!r} is not known; use 'resume' or "
-                "'ask_again'"
-            )
         idle_s = math.inf if idle_after_s is None else idle_after_s
         self._manners = Manners(
             trigger=trigger_model_mode,
@@ -113,20 +109,23 @@ class LiveModelProcessor(Processor):
         )
         self._voice = voice or _voice_of(turn_processor)
         self._tools = Toolbox(tools)
+        self._window()  # tells now what cannot be
 
-    def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
-        run = current_run()
-        bus = run.bus
-        window = Window(
+    def _window(self) -> Window:
+        return Window(
             self._max_parts,
             self._duration_s,
             max_tokens=self._max_tokens,
             policy=self._policy,
             summarize=self._summarizer is not None,
         )
+
+    def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        run = current_run()
+        bus = run.bus
         tools = ToolCalls(self._tools.rules)
         conversation = Conversation(
-            window,
+            self._window(),
             bus.ledger,
             self._manners,
             zero=bus.started_at,

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from vivace.errors import NotAllowed
+from vivace.errors import NotAllowed, StageError
 
 __all__ = ["RULES", "Act", "Event", "Floor", "FloorRules", "State"]
 
@@ -60,11 +60,18 @@ class FloorRules(msgspec.Struct, frozen=True):
     hold_s: however sounds and silences alternate, a reply is held no longer. If the user makes a
         sound by then, that is an interruption.
     patience_s: a pause in the user's turn that no detector has ended ends it.
+
+    Raises StageError for seconds below 0.
     """
 
     quiet_s: float = 1.5
     hold_s: float = 4.0
     patience_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not (seconds := getattr(self, name)) >= 0:
+                raise StageError(f"{name}={seconds:g}: the floor cannot wait so long; use 0 or more")
 
 
 _S, _E, _A = State, Event, Act
