@@ -317,7 +317,7 @@ class RealTimeMetrics:
     def _performance(self) -> Performance:
         tokens = self._prompts.recent("tokens")
         cache = self.of("cache")
-        counts = (cache.get(name, 0) for name in ("hits", "misses", "shared", "evictions"))
+        asked = {name: cache.get(name, 0) for name in ("hits", "misses", "shared", "evictions")}
         tools = {name: values.recent().spread() for name, values in dict(self.tools).items()}
         with self._rating:
             total, now = self.total_parts, now_anywhere()
@@ -331,7 +331,9 @@ class RealTimeMetrics:
             prompt_tokens=self._spread("prompt_tokens"),
             prompt_reused=self._prompts.recent("reused") / tokens if tokens else None,
             tools_s={name: spread for name, spread in tools.items() if spread is not None},
-            cache=CacheReport(*counts, self._requests.share("answered")) if cache else None,
+            cache=CacheReport(**asked, hit_rate=self._requests.share("answered"))
+            if cache
+            else None,
             stages=self.stages.report(now),
         )
 
