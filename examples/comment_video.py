@@ -5,6 +5,7 @@ pip install 'vivace[local,vision,video]'; python examples/comment_video.py [film
 
 import asyncio
 import sys
+from pathlib import Path
 
 from vivace import (
     Audio,
@@ -65,4 +66,5 @@ async def main(path: str) -> None:
                 print(words, end="", flush=True)
 
 
-asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "examples/video/shapes.mp4"))
+ours = Path(__file__).parent / "video" / "shapes.mp4"
+asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else str(ours)))

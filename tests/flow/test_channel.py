@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vivace.errors import Closed, FlowError
 from vivace.flow.channel import Channel, ChannelStatistics, Full
+from vivace.flow.clock import now
 
 pytestmark = pytest.mark.virtual
 
@@ -783,6 +784,43 @@ async def test_an_error_comes_after_what_waits_and_once() -> None:
     assert caught.value is error
     with pytest.raises(Closed):
         await channel.receive()
+
+
+async def test_who_alone_receives_takes_all_that_waits() -> None:
+    """`more` returns as soon as something is there; what comes meanwhile is taken as well."""
+    channel = Channel[str](2)
+    seen: list[tuple[float, str]] = []
+
+    async def take() -> None:
+        while await channel.more():
+            for item in channel.take_waiting():
+                seen.append((now(), item))
+                if item == "b":
+                    channel.send_urgent("X")
+
+    taking = asyncio.create_task(take())
+    await asyncio.sleep(1.0)
+    await channel.send("a")
+    await asyncio.sleep(1.0)
+    await channel.send("b")
+    await channel.send("c")
+    await asyncio.sleep(1.0)
+    channel.close()
+    await taking
+    assert seen == [(1.0, "a"), (2.0, "b"), (2.0, "X"), (2.0, "c")]
+    assert not await channel.more()
+
+
+async def test_who_alone_receives_is_told_an_error_once() -> None:
+    """It comes after what waits, also to who waits already."""
+    channel, error = Channel[str](2), ValueError("broken")
+    waiting = asyncio.create_task(channel.more())
+    await asyncio.sleep(1.0)
+    channel.close(error)
+    with pytest.raises(ValueError, match="broken") as caught:
+        await waiting
+    assert caught.value is error
+    assert not await channel.more()
 
 
 async def test_a_loop_over_a_channel_tells_an_error_from_the_end() -> None:

@@ -57,6 +57,15 @@ def test_it_falls_one_level_at_a_time() -> None:
     assert levels(machine, moments) == [(0.1, 3), (3.2, 2), (6.2, 1), (9.2, 0)]
 
 
+@pytest.mark.parametrize(("at", "rises"), [(4.0, True), (6.1, True), (6.3, False)])
+def test_while_work_comes_back_one_moment_is_enough(at: float, rises: bool) -> None:
+    """Within `ramp_s` of a fall it is a trial, and the first sign ends it."""
+    machine = PressureMachine()
+    moments = [(0.0, Load(lag_s=0.04)), (0.1, Load(lag_s=0.04)), (0.2, CALM), (3.2, CALM)]
+    assert levels(machine, moments) == [(0.1, 2), (3.2, 1)]
+    assert levels(machine, [(at, Load(lag_s=0.04))]) == ([(at, 2)] if rises else [])
+
+
 def test_what_is_not_calm_enough_stays() -> None:
     """Between half of a limit and the limit nothing changes; two such moments begin calm anew."""
     machine = PressureMachine()

@@ -56,10 +56,19 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"error_rate": 0.1, "errors": {"a": 1, "agent[2].b": 9}}, "most of them in agent[2].b"),
     ({"error_rate": 0.1}, "10% end in an error: give"),
     ({"interruption_rate": 0.2}, "20% of the replies are interrupted"),
-    ({"interruptions": {"false": 4, "true": 6}}, "4 of 10 interruptions were for nothing"),
-    ({"dropped": {"interruption": 99, "buffer": 5, "void reply": 9}}, "buffer has dropped 5 parts"),
+    (
+        {"interruptions": {"false": 4, "true": 6}, "false_interruption_rate": 0.4},
+        "40% of the interruptions were for nothing",
+    ),
+    (
+        {
+            "dropped": {"interruption": 99, "buffer": 5, "void reply": 9, "queue": 7},
+            "dropping": ("interruption", "buffer", "void reply"),
+        },
+        "buffer drops parts, 5 by now",
+    ),
     ({"prompt_tokens": flat(2000.0), "prompt_reused": 0.1}, "only 10% of 2000 prompt tokens"),
-    ({"cache": CacheReport(1, 99, 0, 0)}, "Cached answers 1% of its requests"),
+    ({"cache": CacheReport(1, 99, 0, 0, 0.01)}, "Cached answers 1% of its requests"),
     ({"pressure": 2}, "the pressure is at level 2 of 3"),
 ]  # fmt: skip
 
@@ -78,15 +87,16 @@ FINE: list[dict[str, Any]] = [
     {"loop_lag_s": flat(0.02), "playout_late_s": flat(0.02)},
     {"buffer_underruns": 3, "stream_continuity": 1.0},
     {"error_rate": 0.05, "interruption_rate": 0.1},
-    {"interruptions": {"false": 2}},
-    {"interruptions": {"false": 3, "true": 12}},
-    {"dropped": {"interruption": 99, "void reply": 9}},
+    {"interruptions": {"false": 2}, "false_interruption_rate": 1.0},
+    {"interruptions": {"false": 3, "true": 12}, "false_interruption_rate": 0.2},
+    {"dropped": {"interruption": 99, "void reply": 9}, "dropping": ("interruption", "void reply")},
+    {"dropped": {"buffer": 99}},
     {"playout_late_s": flat(0.0), "stalls": 2, "stream_continuity": 1.0},
     {"prompt_tokens": flat(2000.0), "prompt_reused": 0.5},
     {"prompt_tokens": flat(1000.0), "prompt_reused": 0.1},
     {"prompt_tokens": flat(2000.0, count=4), "prompt_reused": 0.1},
-    {"cache": CacheReport(0, 49, 0, 0)},
-    {"cache": CacheReport(10, 80, 10, 0)},
+    {"cache": CacheReport(0, 49, 0, 0, 0.0)},
+    {"cache": CacheReport(10, 80, 10, 0, 0.1)},
     {"pressure": 1},
     {},
 ]
@@ -112,9 +122,8 @@ def test_what_was_not_measured_is_not_judged() -> None:
 
 
 def test_a_cache_tells_its_rate_in_plain_values() -> None:
-    """Requests that joined a computation count as hits."""
-    sections = as_sections(report(cache=CacheReport(2, 4, 2, 1)))
+    """It is one of the numbers of a cache."""
+    sections = as_sections(report(cache=CacheReport(2, 4, 2, 1, 0.5)))
     assert sections["performance"]["cache"] == {
         "hits": 2, "misses": 4, "shared": 2, "evictions": 1, "hit_rate": 0.5
     }  # fmt: skip
-    assert CacheReport(0, 0, 0, 0).hit_rate == 0.0

@@ -15,6 +15,7 @@ from vivace.flow.records import Announced, Measured, PartPassed, StageId
 from vivace.flow.run import current_run
 from vivace.live.live_model import LiveModelProcessor
 from vivace.metrics.collect import RealTimeMetrics
+from vivace.metrics.report import CacheReport
 from vivace.part import Data, Part, Playing
 from vivace.processors.buffer import buffer
 from vivace.processors.detect_speech import DetectSpeech
@@ -44,6 +45,7 @@ def test_before_anything_is_measured_nothing_is_known() -> None:
         "error_rate": None,
         "errors": {},
         "dropped": {},
+        "dropping": [],
         "shed": {},
         "turns": {},
     }
@@ -198,6 +200,18 @@ async def test_throughput_is_that_of_the_last_minute() -> None:
     assert rates == [pytest.approx(it, abs=1.0) for it in (50.0, 50.0, 0.0, 0.0)]
 
 
+async def test_interruptions_for_nothing_are_a_rate() -> None:
+    """One of two replies that were cut was cut for nothing."""
+    caller = Caller([(0.5, 1.5, "hello"), (3.0, 4.4, ""), (6.5, 8.0, "stop that now")], 18.0)
+    metrics = RealTimeMetrics()
+    with observe(metrics):
+        async for _ in agent(caller, "one " * 30, "fine")(caller):
+            pass
+    real_time = metrics.report().real_time
+    assert real_time.interruptions == {"false": 1, "true": 1}
+    assert real_time.false_interruption_rate == 0.5
+
+
 async def test_the_loops_lag() -> None:
     """A callback that keeps the loop for half a second is seen; nobody looks without a run."""
 
@@ -243,6 +257,9 @@ async def test_drops_and_failures_name_who() -> None:
         remove_hook(metrics)
     quality = metrics.report().quality
     assert quality.dropped == {"buffer": 6}
+    assert quality.dropping == ("buffer",)
+    await asyncio.sleep(61.0)
+    assert metrics.report().quality.dropping == ()
     assert quality.errors == {"the ear": 3, "agent[1].fails": 1}
     assert quality.error_rate == 4.0
 
@@ -311,6 +328,17 @@ def test_numbers_that_stages_tell() -> None:
     assert report["quality"]["dropped"] == {"void reply": 5}
     assert report["real_time"]["pressure"] == 2
     assert report["real_time"]["stalls"] == 1
+
+
+def test_what_went_wrong_is_forgotten() -> None:
+    """A cache that hits at last, and interruptions that are for something, are judged anew."""
+    metrics = told(misses=9)
+    assert metrics.report().performance.cache == CacheReport(0, 9, 0, 0, 0.0)
+    for _ in range(6):
+        metrics(Measured(1, 0.0, "cached", "hits", 1))
+    metrics(Measured(1, 0.0, "cached", "shared", 4))
+    assert metrics.report().performance.cache == CacheReport(6, 9, 4, 0, 1.0)
+    assert told(evictions=1).report().performance.cache == CacheReport(0, 0, 0, 1, None)
 
 
 def test_what_has_many_names_is_bounded() -> None:

@@ -16,6 +16,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from vivace.errors import Closed, FlowError
+from vivace.flow.waiters import Waiters
 
 __all__ = ["Channel", "ChannelStatistics", "Full"]
 
@@ -73,7 +74,7 @@ class Channel(Generic[T]):
             raise FlowError(f"a channel for {capacity} items can pass nothing; use 1 or more")
         self._capacity = capacity
         # Whole nanoseconds: sums of them are exact, so the bound is, too.
-        self._limit = seconds if math.isinf(seconds) else _nanoseconds(seconds)
+        self._limit = seconds if math.isinf(seconds) else round(seconds * 1e9)
         self._weigh = weigh
         self._full: Full = full
         self._droppable = droppable
@@ -83,8 +84,8 @@ class Channel(Generic[T]):
         self._senders: deque[_Sender[T]] = deque()
         self._receivers: deque[asyncio.Future[None]] = deque()
         self._woken = 0  # receivers that were promised an item and have not run yet
-        self._room: list[asyncio.Future[None]] = []
-        self._low: list[asyncio.Future[None]] = []
+        self._room = Waiters()
+        self._low = Waiters()
         self._closed = False
         self._error: BaseException | None = None
         self._told = False
@@ -125,7 +126,12 @@ class Channel(Generic[T]):
         For the few who cannot wait and have asked `has_room` before they took their own input.
         """
         self._check_open()
-        self._put(item, self._weight_of(item))
+        weight = 0 if self._weigh is None else round(self._weigh(item) * 1e9)
+        self._items.append((item, weight))  # `_put`, spelled out: each driven stage pays it
+        self._weight += weight
+        self._sent += 1
+        if self._receivers:
+            self._wake_receiver()
 
     def send_urgent(self, item: T) -> None:
         """Put `item` before all that is not urgent. It needs no room."""
@@ -149,12 +155,12 @@ class Channel(Generic[T]):
     async def wait_for_room(self) -> None:
         """Return when `has_room`, or when the channel is closed."""
         while not self.has_room() and not self._closed:
-            await _wait_among(self._room)
+            await self._room.wait()
 
     async def wait_until_low(self) -> None:
         """Return when at most half of what may wait does, or when the channel is closed."""
         while not self._is_low() and not self._closed:
-            await _wait_among(self._low)
+            await self._low.wait()
 
     def close(self, error: BaseException | None = None) -> None:
         """Nothing more will be sent. What waits can still be received; then comes the end.
@@ -171,8 +177,8 @@ class Channel(Generic[T]):
         self._senders.clear()
         while self._receivers:
             self._wake_receiver()
-        _wake(self._room)
-        _wake(self._low)
+        self._room.wake()
+        self._low.wake()
 
     @property
     def closed(self) -> bool:
@@ -191,15 +197,30 @@ class Channel(Generic[T]):
         my_turn = not self._woken and not self._receivers  # whoever waits already comes first
         while not my_turn or not self._waiting():
             if self._closed and not self._waiting():
-                if self._error is not None and not self._told:
-                    self._told = True
-                    raise self._error
+                self._tell_error()
                 raise Closed("the channel is closed and empty")
             await self._wait_for_item()
             my_turn = True
         item = self._take()
         self._pass_turn()
         return item
+
+    async def more(self) -> bool:
+        """Return once something waits, or, False, never will. For the one who alone receives.
+
+        Raises what the channel was closed with, once.
+        """
+        while not self._items and not self._urgent:
+            if self._closed:
+                self._tell_error()
+                return False
+            await self._wait_for_item()
+        return True
+
+    def _tell_error(self) -> None:
+        if self._error is not None and not self._told:
+            self._told = True
+            raise self._error
 
     def take_waiting(self) -> Iterator[T]:
         """Take what waits, item by item, until nothing does. For the one who alone receives."""
@@ -280,7 +301,7 @@ class Channel(Generic[T]):
             raise Closed("the channel is closed: nothing more can be sent")
 
     def _weight_of(self, item: T) -> int:
-        return 0 if self._weigh is None else _nanoseconds(self._weigh(item))
+        return 0 if self._weigh is None else round(self._weigh(item) * 1e9)
 
     def _waiting(self) -> int:
         return len(self._urgent) + len(self._items)
@@ -338,9 +359,9 @@ class Channel(Generic[T]):
                 sender.waiter.set_result(None)
                 self._put(sender.item, sender.weight)
         if self.has_room():
-            _wake(self._room)
+            self._room.wake()
         if self._is_low():
-            _wake(self._low)
+            self._low.wake()
 
     def _is_low(self) -> bool:
         return 2 * len(self._items) <= self._capacity and 2 * self._weight <= self._limit
@@ -377,24 +398,3 @@ class Channel(Generic[T]):
                 waiter.set_result(None)
                 self._woken += 1
                 return
-
-
-async def _wait_among(waiters: list[asyncio.Future[None]]) -> None:
-    waiter = asyncio.get_running_loop().create_future()
-    waiters.append(waiter)
-    try:
-        await waiter
-    finally:
-        if waiter in waiters:
-            waiters.remove(waiter)
-
-
-def _wake(waiters: list[asyncio.Future[None]]) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_result(None)
-    waiters.clear()
-
-
-def _nanoseconds(seconds: float) -> int:
-    return round(seconds * 1e9)

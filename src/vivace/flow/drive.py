@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -107,18 +107,19 @@ class _Limits(msgspec.Struct, frozen=True):
 
 
 async def _drive(stream: AsyncIterator[Part], shell: _Shell) -> AsyncIterator[Part]:
+    outbox = shell.outbox
     shell.start(stream)
     try:
-        async for part in shell.outbox:
-            shell.taken()
-            yield part
+        while await outbox.more():
+            for part in outbox.take_waiting():
+                shell.taken()
+                yield part
     finally:
         shell.stop()
 
 
-def _seconds(part: Part) -> float:
-    body = part.body  # not `part.seconds`: this is what each part of each stage costs
-    return body.seconds if isinstance(body, Audio) else 0.0
+def _seconds(part: Part) -> float:  # not `part.seconds`: this is what each part costs
+    return part.body.seconds if isinstance(part.body, Audio) else 0.0
 
 
 class _Shell:
@@ -278,7 +279,11 @@ class _Shell:
 
     # -- doing what it says -------------------------------------------------------------------
 
-    def _act(self, outputs: Iterable[Output]) -> None:
+    def _act(self, outputs: Sequence[Output]) -> None:
+        if len(outputs) == 1 and isinstance(outputs[0], Part) and not self._acting:
+            self._send(outputs[0])  # most often, and nothing comes back of it
+            self._acted()
+            return
         self._outputs.extend(outputs)
         if self._acting:  # an announcement came back while acting: its turn comes after
             return
@@ -288,6 +293,9 @@ class _Shell:
                 self._act_on(self._outputs.popleft())
         finally:
             self._acting = False
+        self._acted()
+
+    def _acted(self) -> None:
         if self._input_ended and not self._jobs and self._machine.done():
             self.outbox.close()
         self._wake()

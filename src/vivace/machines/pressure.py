@@ -67,7 +67,7 @@ class PressureRules(msgspec.Struct, frozen=True):
     limits: of levels 1, 2 and 3; above any of its three numbers the level begins. A listener hears
         gaps from 20 ms of lateness on, so all that helps must have begun by then.
     confirm: so many moments in a row must say so, that a level begins, and that it is not calm: one
-        is a garbage collection.
+        is a garbage collection. While what was left out comes back, one is enough.
     calm: a level ends when all is below this share of its limits
     calm_s: for so long; then the next lower one holds, for as long again. Each time that this turns
         out to be too early, since the level rises again within as long, it takes twice as long, up
@@ -118,9 +118,10 @@ class PressureMachine:
         if said > self.level:
             self._calm_since = math.inf
             self._above.append(said)
-            if len(self._above) < self._rules.confirm:
+            moments = self._rules.confirm if self.share(now) == 1.0 else 1
+            if len(self._above) < moments:
                 return []
-            self._rise(min(self._above[-self._rules.confirm :]), now)
+            self._rise(min(self._above[-moments:]), now)
             return [self.level]
         self._above.clear()
         busy = load.exceeds(self._rules.limits[self.level - 1], self._rules.calm)

@@ -166,12 +166,11 @@ def _interruptions(report: Report) -> str | None:
 
 
 def _false(report: Report) -> str | None:
-    kinds = report.real_time.interruptions
-    false, all_cuts = kinds.get("false", 0), kinds.get("false", 0) + kinds.get("true", 0)
-    if false < 3 or false <= 0.2 * all_cuts:
+    rate = report.real_time.false_interruption_rate
+    if rate is None or rate <= 0.2 or report.real_time.interruptions.get("false", 0) < 3:
         return None
     return (
-        f"{false} of {all_cuts} interruptions were for nothing: give LiveModelProcessor "
+        f"{rate:.0%} of the interruptions were for nothing: give LiveModelProcessor "
         "interrupt=Interrupt.after(words=2), or cancel the echo of its voice"
     )
 
@@ -181,12 +180,14 @@ _MEANT = ("interruption", "void reply")
 
 
 def _drops(report: Report) -> str | None:
-    dropped = {who: n for who, n in report.quality.dropped.items() if who not in _MEANT}
+    quality = report.quality
+    dropped = {who: quality.dropped[who] for who in quality.dropping if who not in _MEANT}
     if not dropped:
         return None
     worst = max(dropped, key=lambda who: dropped[who])
     return (
-        f"{worst} has dropped {dropped[worst]} parts: what comes after it is too slow for its input"
+        f"{worst} drops parts, {dropped[worst]} by now: "
+        "what comes after it is too slow for its input"
     )
 
 
@@ -204,7 +205,7 @@ def _prompt(report: Report) -> str | None:
 
 def _cache(report: Report) -> str | None:
     cache = report.performance.cache
-    if cache is None or cache.misses < 50 or cache.hit_rate >= 0.1:
+    if cache is None or cache.misses < 50 or cache.hit_rate is None or cache.hit_rate >= 0.1:
         return None
     return f"Cached answers {cache.hit_rate:.0%} of its requests: what it is asked does not repeat"
 

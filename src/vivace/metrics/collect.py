@@ -49,6 +49,7 @@ __all__ = ["SPREADS", "RealTimeMetrics"]
 
 _LAG_EVERY_S = 0.25  # often enough for a percentile of a minute
 _NAMES = 64  # tools, caches and the like that are told apart
+_DROPPING_S = 60.0  # who has dropped nothing for so long does no more
 
 SPREADS = (
     "processing_s",
@@ -97,6 +98,8 @@ class RealTimeMetrics:
         self._turns = Shares(window_size)
         self._chunks = Shares(window_size)
         self._prompts = Shares(window_size)
+        self._requests = Shares(window_size)  # of caches
+        self._dropped_at: dict[str, float] = {}
         self._recorded = 0
         self._rate = PerSecond()
         self._rating = threading.Lock()  # exporters ask in threads of their own
@@ -186,16 +189,23 @@ class RealTimeMetrics:
             self._tool(record.by, value)
         elif what in ("dropped", "refused"):
             who = record.by if what == "dropped" else "void reply"
-            self._count("dropped", who, round(value))
+            who = self._count("dropped", who, round(value))
+            self._dropped_at[who] = record.at
         elif what in ("buffer_underruns", "stalls"):
             self.counts["gap", what] += round(value)
             self._chunks.happened("gap")
         elif what in ("hits", "misses", "shared", "evictions"):
             self.counts["cache", what] += round(value)
+            self._asked_cache(what, round(value))
         elif what.startswith("shed."):
             self._count("shed", what.removeprefix("shed."), round(value))
         elif what == "pressure":
             self.pressure = round(value)
+
+    def _asked_cache(self, what: str, times: int) -> None:
+        for _ in range(times if what != "evictions" else 0):
+            self._requests.step()
+            self._requests.happened("computed" if what == "misses" else "answered")
 
     def _tool(self, name: str, seconds: float) -> None:
         if name not in self.tools and len(self.tools) >= _NAMES:
@@ -210,10 +220,12 @@ class RealTimeMetrics:
         self._count("error", where)
         self._turns.happened("error")
 
-    def _count(self, what: str, kind: str, times: int = 1) -> None:
-        """Count something whose kinds are named by whoever tells of it."""
+    def _count(self, what: str, kind: str, times: int = 1) -> str:
+        """Count something whose kinds are named by whoever tells of it; under which name."""
         known = (what, kind) in self.counts or len(self.counts) < 10 * _NAMES
-        self.counts[what, kind if known else "(others)"] += times
+        kind = kind if known else "(others)"
+        self.counts[what, kind] += times
+        return kind
 
     def _turn(self, story: TurnStory) -> None:
         self._turns.step()
@@ -231,6 +243,8 @@ class RealTimeMetrics:
         self.counts["interruption", kind] += 1
         if kind == "true":
             self._turns.happened("interruption")
+        elif kind == "false":
+            self._turns.happened("false interruption")
 
     # -- the loop -----------------------------------------------------------------------------
 
@@ -303,7 +317,7 @@ class RealTimeMetrics:
     def _performance(self) -> Performance:
         tokens = self._prompts.recent("tokens")
         cache = self.of("cache")
-        counts = (cache.get(name, 0) for name in CacheReport.__struct_fields__)
+        asked = {name: cache.get(name, 0) for name in ("hits", "misses", "shared", "evictions")}
         tools = {name: values.recent().spread() for name, values in dict(self.tools).items()}
         with self._rating:
             total, now = self.total_parts, now_anywhere()
@@ -317,7 +331,9 @@ class RealTimeMetrics:
             prompt_tokens=self._spread("prompt_tokens"),
             prompt_reused=self._prompts.recent("reused") / tokens if tokens else None,
             tools_s={name: spread for name, spread in tools.items() if spread is not None},
-            cache=CacheReport(*counts) if cache else None,
+            cache=CacheReport(**asked, hit_rate=self._requests.share("answered"))
+            if cache
+            else None,
             stages=self.stages.report(now),
         )
 
@@ -329,9 +345,19 @@ class RealTimeMetrics:
             error_rate=self._share("error"),
             errors=self.of("error"),
             dropped=self.of("dropped"),
+            dropping=self._dropping(),
             shed=self.of("shed"),
             turns=self.of("turn"),
         )
+
+    def _dropping(self) -> tuple[str, ...]:
+        since = now_anywhere() - _DROPPING_S
+        return tuple(who for who, at in dict(self._dropped_at).items() if at >= since)
+
+    def _false_rate(self) -> float | None:
+        false = self._turns.recent("false interruption")
+        cuts = false + self._turns.recent("interruption")
+        return false / cuts if cuts else None
 
     def _continuity(self) -> float | None:
         if self._chunks.steps:
@@ -351,6 +377,7 @@ class RealTimeMetrics:
             **{name: self._spread(name) for name in names},
             interruptions=self.of("interruption"),
             interruption_rate=self._share("interruption"),
+            false_interruption_rate=self._false_rate(),
             buffer_underruns=gaps.get("buffer_underruns", 0),
             stalls=gaps.get("stalls", 0),
             pressure=self.pressure,

@@ -100,7 +100,7 @@ def _counts(report: Report) -> Any:
         "dropped": _named(quality.dropped),
         "gaps": f"{real_time.buffer_underruns} underruns, {real_time.stalls} stalls",
         "prompt": f"{tokens.p50:.0f} tokens, {_percent(reused)} reused" if tokens else "",
-        "cache": f"{cache.hit_rate:.0%} of {cache.hits + cache.misses + cache.shared}"
+        "cache": f"{cache.hit_rate or 0:.0%} of {cache.hits + cache.misses + cache.shared}"
         if cache
         else "",
         "pressure": "" if real_time.pressure is None else f"level {real_time.pressure}",

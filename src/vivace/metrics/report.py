@@ -50,17 +50,17 @@ class StageReport(msgspec.Struct, frozen=True):
 
 
 class CacheReport(msgspec.Struct, frozen=True):
-    """What `Cached` stages did. shared: requests that joined a computation under way."""
+    """What `Cached` stages did.
+
+    shared: requests that joined a computation under way. hit_rate: the share of requests, of the
+    newest in the window, that needed no computation of their own; None if there were none.
+    """
 
     hits: int
     misses: int
     shared: int
     evictions: int
-
-    @property
-    def hit_rate(self) -> float:
-        """The share of requests that needed no computation of their own."""
-        return (self.hits + self.shared) / max(1, self.hits + self.shared + self.misses)
+    hit_rate: float | None
 
 
 class Performance(msgspec.Struct, frozen=True):
@@ -90,7 +90,8 @@ class Quality(msgspec.Struct, frozen=True):
     avg_quality_score: of the scores recorded. stream_continuity: the share of chunks that left
         without a gap before them; where no sound was paced, of parts without error or interruption.
     error_rate: errors a part where parts are recorded, else a turn. errors: by where they arose.
-    dropped: parts, by who dropped them. shed: what was left out under pressure, by kind of work.
+    dropped: parts, by who dropped them; dropping: who did within the last minute. shed: what was
+        left out under pressure, by kind of work.
     turns: by how they ended.
     """
 
@@ -99,6 +100,7 @@ class Quality(msgspec.Struct, frozen=True):
     error_rate: float | None
     errors: Mapping[str, int]
     dropped: Mapping[str, int]
+    dropping: tuple[str, ...]
     shed: Mapping[str, int]
     turns: Mapping[str, int]
 
@@ -111,6 +113,7 @@ class RealTime(msgspec.Struct, frozen=True):
         was handed out, first_audio_heard_s until it was heard.
     stop_s: from a sound over a reply until the reply was silent. hold_s: how long it then was.
     interruptions: by kind. interruption_rate: true ones, a turn; as recorded if parts are.
+    false_interruption_rate: false ones, of all that cut a reply; None if nothing did.
     playout_late_s: how late chunks left. buffer_underruns: gaps since sound came too late.
     pressure: the level, 0 to 3; None where nobody measures it.
     is_real_time_capable: whether all of `judged` hold, by the p95 of each; None if none is known.
@@ -125,6 +128,7 @@ class RealTime(msgspec.Struct, frozen=True):
     hold_s: Spread | None
     interruptions: Mapping[str, int]
     interruption_rate: float | None
+    false_interruption_rate: float | None
     playout_late_s: Spread | None
     buffer_underruns: int
     stalls: int
@@ -156,7 +160,5 @@ def as_sections(report: Report) -> dict[str, Any]:
     """The same as plain dicts and lists: what JSON can hold."""
     sections: dict[str, Any] = msgspec.to_builtins(report)
     sections["recommendations"] = list(report.recommendations)
-    cache = report.performance.cache
-    if cache is not None:
-        sections["performance"]["cache"]["hit_rate"] = cache.hit_rate
+    sections["quality"]["dropping"] = list(report.quality.dropping)
     return sections
