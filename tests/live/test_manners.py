@@ -139,11 +139,12 @@ def test_the_input_ends_while_somebody_speaks_over_a_protected_reply(text: str) 
 
 def test_the_input_ends_while_the_program_holds_the_reply() -> None:
     """It passes on what the program says of holds; what it leaves held would be so for ever."""
-    for told, left in (
+    cases: list[tuple[list[Held | Resumed], list[Part]]] = [
         ([], []),
         ([Held(1), Held(0), Resumed(0)], [Part(Resumed(1))]),
         ([Held(1), Resumed(1)], []),
-    ):
+    ]
+    for told, left in cases:
         bench = answering("It is")
         for signal in told:
             assert bench.feed(3.0, Part(signal)) == [Part(signal)]

@@ -71,7 +71,9 @@ class FloorRules(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             if not (seconds := getattr(self, name)) >= 0:
-                raise StageError(f"{name}={seconds:g}: the floor cannot wait so long; use 0 or more")
+                raise StageError(
+                    f"{name}={seconds:g}: the floor cannot wait so long; use 0 or more"
+                )
 
 
 _S, _E, _A = State, Event, Act
