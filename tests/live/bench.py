@@ -10,7 +10,7 @@ from vivace.live.answering import Manners
 from vivace.live.conversation import Conversation
 from vivace.live.reply import AudioTriggerMode, GiveReply, MakeReply, PromptEnded
 from vivace.machines.machine import Announce, Cancel, Item, JobDone, Output, Tell
-from vivace.machines.playout import Ledger
+from vivace.machines.playout import Ledger, Reply
 from vivace.machines.pressure import Shedding
 from vivace.machines.window import Window
 from vivace.part import (
@@ -92,6 +92,7 @@ class Bench:
         self.replies: list[Asked] = []
         self.reading: dict[MakeReply, list[Part]] = {}  # by replies that are being made
         self.ended: set[MakeReply] = set()  # those whose prompt is complete
+        self.went_on: list[Reply] = []  # from where replies that came back did
         self.outstanding: list[int] = []
         self.most = 0
         self.cancelled: list[int] = []
@@ -130,6 +131,8 @@ class Bench:
                 case Tell(job=MakeReply() as job, item=Part() as part):
                     assert job not in self.ended, "a prompt that was complete grows"
                     self.reading[job].append(part)
+                case Tell(item=Reply() as heard):
+                    self.went_on.append(heard)
                 case Tell(job=MakeReply() as job, item=PromptEnded()):
                     assert job not in self.ended, "a prompt ends once"
                     self.ended.add(job)

@@ -130,8 +130,10 @@ def tool_traffic_survives(course: Course) -> None:
 
 def prompt_is_the_ledger(course: Course) -> None:
     [(_, interrupted)] = interruptions(course)
-    assert interrupted.heard == spoken(course, 1) != ""
-    assert f"model: {spoken(course, 1)}" in course.prompts[1]
+    # The last word may have left for a listener who fell silent before its middle.
+    words = spoken(course, 1).split()
+    assert interrupted.heard.split() in (words, words[:-1])
+    assert f"model: {interrupted.heard}" in course.prompts[1]
 
 
 def both_messages_are_kept(course: Course) -> None:

@@ -7,6 +7,7 @@ Detector frames are 32 ms, so speech from 0.5 s is told at 0.56 s (two frames) a
 import asyncio
 from array import array
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from vivace import (
     Transcribe,
     TurnComplete,
     TurnEnded,
+    processor,
 )
 from vivace.flow.clock import now
 from vivace.models import Scripted
@@ -243,6 +245,27 @@ async def test_whatever_interrupts_for_nothing_the_listener_hears_all_of_it(
     live = LiveModelProcessor(Scripted([LONG]) + Speak(CountingVoice()), interrupt=interrupt)
     seen = await play(live + AudioRateLimiter(adaptive_chunking=adaptive), script)
     assert played(seen) == voice(await play(Speak(CountingVoice()), [(0.0, model(LONG))]))
+
+
+async def test_a_reply_that_is_cut_while_it_is_given_again_loses_nothing() -> None:
+    """What comes back waits for room, and is cut once more: the rest of it still comes, once."""
+    pcm, second = COUNT.tobytes() * 6, AudioFormat(24_000).size(1.0)
+
+    @processor
+    async def long(prompt: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for _ in prompt:
+            pass
+        for start in range(0, len(pcm), second):
+            body = Audio(pcm[start : start + second], AudioFormat(24_000))
+            yield Part(body, role="model")
+
+    script = [(0.0, Part("hello")), (0.0, Part(TurnEnded(0.0)))]
+    for at in (4.5, 4.52, 4.6, 4.7):  # the second begins as soon as the first has ended
+        script.append((at, Part(SpeechStarted(at))))
+        script.append((at + 0.01, Part(SpeechEnded(at + 0.01, turn_follows=True))))
+        script.append((at + 0.02, Part(TurnEnded(at + 0.01))))
+    live = LiveModelProcessor(long, interrupt=Interrupt.at_once)
+    assert played(await play(live + AudioRateLimiter(queue_s=1.0), script)) == pcm
 
 
 async def test_a_pause_after_and_is_no_end() -> None:

@@ -194,9 +194,9 @@ class Replies:
         """It was for nothing: the reply goes on from what was heard, as `turn`."""
         reply, self._back = self._back, None
         assert reply is not None, "there is no reply to bring back"
-        given = GiveReply(reply.made, turn, heard(reply.turn))
+        given = GiveReply(reply.made, turn)
         self.out = Out(reply.made, given, reply.protected)
-        return [given]
+        return [Tell(reply.made, heard(reply.turn)), given]
 
     def drop_back(self) -> list[Output]:
         """It was for something."""

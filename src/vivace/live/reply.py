@@ -10,7 +10,6 @@ from enum import StrEnum
 import msgspec
 
 from vivace.machines.machine import Job
-from vivace.machines.playout import Reply
 from vivace.part import Audio, Call, Event, Part, Response
 
 __all__ = [
@@ -52,12 +51,12 @@ class PromptEnded(msgspec.Struct, frozen=True):
 class GiveReply(Job, frozen=True, eq=False):
     """Give out what `made` makes as reply `turn`.
 
-    heard: what was heard of it under the number that it had before; the rest is given.
+    If it had another number before, `made` has been told what was heard of it (`Reply`), and the
+    rest is given.
     """
 
     made: MakeReply
     turn: int
-    heard: Reply | None = None
 
 
 class FirstToken(msgspec.Struct, frozen=True):

@@ -81,6 +81,8 @@ class ReplyJobs:
                 self._of(job).more.send_nowait(item)
             case PromptEnded():
                 self._of(job).end_prompt()
+            case Reply():
+                self._of(job).go_on_from(item)
 
     async def do(self, job: Job, shell: Shell) -> object:
         """Do a job."""
@@ -117,6 +119,7 @@ class _Reply:
         self._limit: asyncio.Timeout | None = None
         self._made = Channel[Part](_MADE, seconds=_MADE_S, weigh=lambda part: part.seconds)
         self._given: Given = before._given if before else Given()  # under the newest number
+        self._again = deque[Part]()  # was given under an older one, and not heard
         if job.ended:
             self.more.close()
 
@@ -158,17 +161,24 @@ class _Reply:
 
     # -- giving -------------------------------------------------------------------------------
 
+    def go_on_from(self, heard: Reply) -> None:
+        """It is to be given under a new number, from there on.
+
+        Now, and not when that is done: whoever does it may be stopped before they have begun.
+        """
+        self._again.extendleft(reversed(self._given.rest(heard)))
+        self._given = Given()
+
     async def give(self, job: GiveReply, shell: Shell, goes_on: Callable[[int], bool]) -> str:
         """Give out what was made and was not heard, and what is made from now on.
 
         Returns what it said.
         """
         said = ""
-        if job.heard is not None:
-            again, self._given = self._given.rest(job.heard), Given()
-            for part in again:
-                said += words_of(part)
-                await self._give(part.derive(turn=job.turn), shell)
+        while self._again:
+            part = self._again.popleft()
+            said += words_of(part)
+            await self._give(part.derive(turn=job.turn), shell)
         begun = False
         async for part in self._made:
             if not begun and (part.text or part.seconds or part.function_call):
