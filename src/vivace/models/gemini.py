@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from copy import copy
 from typing import Any
 
 from vivace.errors import ModelError, ModelUnreachable
@@ -81,6 +82,12 @@ class Gemini(Processor):
         self._tls = self._http.create_ssl_context()
         self._clients = PerLoop(self._client, self._close)
         self._calls: dict[asyncio.Task[Any] | None, list[Any]] = {}
+
+    def with_tools(self, tools: Sequence[Mapping[str, Any]]) -> Gemini:
+        """The same, over the same connections, with these tools as well."""
+        other = copy(self)
+        other._tools = [*self._tools, *map(_declaration, tools)]
+        return other
 
     async def aclose(self) -> None:
         """Close the connections of this loop now, rather than when the loop ends."""

@@ -22,7 +22,7 @@ from vivace.models.live_facts import LiveFacts
 __all__ = [
     "ActivityEnded", "ActivityStarted", "AudioHeard", "AudioStreamEnded", "ClientMessage",
     "Content", "ImageSeen", "Order", "Refused", "Setup", "TextHeard", "ToolAnswer", "ToolAnswers",
-    "Turn", "parse",
+    "Turn", "camel", "parse",
 ]  # fmt: skip
 
 INVALID, POLICY, INTERNAL = 1007, 1008, 1011
@@ -145,7 +145,8 @@ def _constant(name: str) -> None:
 # -- spelling --------------------------------------------------------------------------------------
 
 
-def _camel(key: str) -> str:
+def camel(key: str) -> str:
+    """A name in camelCase, however it is spelled."""
     return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), key)
 
 
@@ -156,7 +157,7 @@ _OPAQUE = {"functionDeclarations", "responseSchema", "responseJsonSchema", "resp
 def _camelled(value: Any) -> Any:
     match value:
         case dict():
-            pairs = ((_camel(key), item) for key, item in value.items())
+            pairs = ((camel(key), item) for key, item in value.items())
             return {key: it if key in _OPAQUE else _camelled(it) for key, it in pairs}
         case list():
             return [_camelled(item) for item in value]
@@ -166,7 +167,7 @@ def _camelled(value: Any) -> Any:
 
 def _fields(data: Mapping[str, Any], known: object, where: str) -> dict[str, Any]:
     """`data` in camelCase. Raises Refused for a name that is not known."""
-    found = {_camel(key): value for key, value in data.items()}
+    found = {camel(key): value for key, value in data.items()}
     for key in found:
         if key not in known:  # type: ignore[operator]
             raise _invalid(
