@@ -7,7 +7,7 @@ or a detector's; where there is neither, sound that is loud enough may have been
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 
@@ -55,7 +55,8 @@ class Took(msgspec.Struct, frozen=True):
 
 
 class SessionInput:
-    """heard_at: media time up to which the user's sound has come. owed: an answer is."""
+    """heard_at: media time up to which the user's sound has come. owed_due: until when the answer
+    that is owed is waited for. linger_due: likewise, where nobody knows whether one is."""
 
     def __init__(self, outbound: Outbound, rules: SessionRules) -> None:
         self._outbound = outbound
@@ -74,6 +75,7 @@ class SessionInput:
         self.heard_at: float = 0.0
         self.unanswered_sound: bool = False
         self.owed_due: float = math.inf
+        self.linger_due: float = math.inf
 
     # -- what is owed -------------------------------------------------------------------------
 
@@ -103,6 +105,11 @@ class SessionInput:
         self._nudged = False
         self.given_up()
 
+    def reply_begins(self) -> None:
+        """It is there, or what was not known to be owed is."""
+        self.answered()
+        self.linger_due = math.inf
+
     def reply_over(self) -> None:
         """The reply under way is: what was said meanwhile is not answered by it."""
         if self._goes_on:
@@ -114,8 +121,10 @@ class SessionInput:
         self._loud = self.unanswered_sound = False
         self._spoken = not self._is_told
 
-    def went(self, messages: Iterable[Message], now: float) -> None:
+    def went(self, messages: Sequence[Message], now: float) -> None:
         """Messages have gone out: what they ask for is owed from then on."""
+        if messages and self.lingers:
+            self.linger(now)
         for message in messages:
             match message:
                 case SendAudio():
@@ -129,8 +138,17 @@ class SessionInput:
                 case _:
                     pass
 
-    def finish(self, now: float) -> None:
-        """The input has ended."""
+    @property
+    def lingers(self) -> bool:
+        """True while an answer may come, though none is owed."""
+        return self.linger_due < math.inf
+
+    def linger(self, now: float) -> None:
+        """From now on it is waited for so long."""
+        self.linger_due = now + self._rules.linger_s
+
+    def finish(self, now: float, *, answering: bool) -> None:
+        """The input has ended. answering: a reply is under way."""
         self._outbound.flush()
         if self._active:
             self._end_activity(now)
@@ -138,6 +156,8 @@ class SessionInput:
             self._outbound.put(AudioEnd())
             if self._loud:
                 self.ask(now)
+        if self.unanswered_sound and not (self.owed or answering):
+            self.linger(now)
 
     # -- what comes ---------------------------------------------------------------------------
 
@@ -151,6 +171,7 @@ class SessionInput:
                 return Took()
             case SpeechStarted(probability=probability):
                 self._is_told = self._spoken = True
+                self.linger_due = math.inf
                 if not self._automatic and not self._active:
                     self._active = True
                     self._outbound.put(ActivityStart())
