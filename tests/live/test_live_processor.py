@@ -4,6 +4,7 @@ import asyncio
 import io
 import math
 from array import array
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -72,6 +73,12 @@ TEN_WORDS = "one two three four five six seven eight nine ten"
 
 def reply(seconds: float, text: str, mark: int = 1) -> list[Any]:
     return [Send(merged([said(sound(mark, seconds)), heard(model=text)])), *COMPLETE]
+
+
+def _knot() -> list[Any]:
+    knot: list[Any] = []
+    knot.append(knot)
+    return knot
 
 
 # -- what goes in ---------------------------------------------------------------------------------
@@ -152,6 +159,45 @@ async def test_what_the_model_should_know(hold: Hold) -> None:
     ]
     talk = await hold([script], typed(*lines[:1]), model=SEED_ONLY)
     assert talk.server.connections[0].messages == [TextHeard("Be brief.")]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (
+            {"at": object()},
+            "this dict cannot be written as JSON: it holds an object of the type obj",
+        ),
+        (
+            {(1, 2): 3},
+            "this dict cannot be written as JSON: it holds an object of the type tuple",
+        ),
+        (["\ud800"], "this list cannot be written as JSON: 'utf-8' codec can't encode"),
+        (_knot(), "this list cannot be written as JSON: it holds itself, or is nested too deeply"),
+    ],
+)
+async def test_data_that_json_cannot_hold(hold: Hold, value: Any, why: str) -> None:
+    """It is told of, with what to give instead, and nothing else is lost."""
+    lines = [(0.0, Data(value)), (0.0, {"door": "open"}), (0.1, "hello")]
+    talk = await hold([[ASKED, *reply(0.1, "hi")]], typed(*lines, until=1.0))
+    check(talk)
+    assert talk.error is None
+    ((at, failed),) = talk.news("failed")
+    assert (at, failed["what"]) == (0.0, "data")
+    assert failed["error"].startswith(why)
+    assert "make it of texts, numbers, lists, and dicts with texts as keys" in failed["error"]
+    (one,) = talk.server.connections
+    assert [it.turns[0].text for it in one.of(Content)] == ['{"door":"open"}']
+    assert one.texts == ["hello"]
+    assert talk.sounds == [(0.1, 1, 1)]
+
+
+async def test_what_json_has_no_word_for_but_a_way_to_write(hold: Hold) -> None:
+    """No number is null, bytes are base64, and times are ISO 8601."""
+    value = {"level": math.nan, "raw": b"ab", "at": datetime(2026, 1, 2, 3, 4)}
+    talk = await hold([[Delay(0.5), *reply(0.1, "ok")]], typed((0.0, Data(value)), (0.0, Ask())))
+    told = '{"level":null,"raw":"YWI=","at":"2026-01-02T03:04:00"}'
+    assert talk.server.connections[0].of(Content)[0].turns[0].text == told
 
 
 async def test_a_transcript_of_what_the_server_has_heard_is_not_sent(hold: Hold) -> None:
@@ -567,16 +613,20 @@ async def test_results_that_json_cannot_hold(hold: Hold, gone: bool) -> None:
     talk = await hold([script, []], typed((0.0, "hello"), *lines, until=1.0), tools=[lamp])
     assert talk.error is None
     one = talk.server.connections[-1]
+    lost = (
+        "the result is lost: this object cannot be written as JSON: it holds an object of the type "
+        "object; make it of texts, numbers, lists, and dicts with texts as keys"
+    )
     if gone:
         assert one.texts == [
             '(lamp answered: {"level":null})',
-            "(lamp failed: the result cannot be written as JSON: it holds a object)",
+            f"(lamp failed: {lost})",
         ]
         return
     answers = [(it.id, it.response) for each in one.of(ToolAnswers) for it in each.answers]
     assert answers == [
         ("f1", {"level": None}),
-        ("f2", {"error": "the result cannot be written as JSON: it holds a object"}),
+        ("f2", {"error": lost}),
     ]
 
 

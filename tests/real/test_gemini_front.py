@@ -208,7 +208,7 @@ def test_an_agent_made_for_the_tools_of_its_client() -> None:
             assert said.strip() == "It is sunny."
         async with live(options).connect(model="local", config=config) as session:
             await session.send_realtime_input(text="weather?")
-            said, calls, cancelled = "", [], []
+            said, calls, cancelled = "", list[str](), list[str]()
             while "Then not." not in said or not cancelled:
                 for message in await turn(session, said_at_a_call="no, thanks"):
                     said += message.text or "" if message.server_content else ""

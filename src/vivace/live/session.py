@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from vivace.errors import PartError
 from vivace.live.news import News
 from vivace.live.server_replies import ServerReplies
 from vivace.live.session_input import SessionInput
@@ -210,7 +211,10 @@ class Session(Machine):
             case _ if (tooled := self._tools.part(part, now)) is not None:
                 return self._turns.tooling(tooled, now)
             case _:
-                heard = self._input.take(part, now, over=self._replies.sounding > 0)
+                try:
+                    heard = self._input.take(part, now, over=self._replies.sounding > 0)
+                except PartError as error:
+                    return [self._news.failed("data", str(error), now)]
         out: list[Output] = [part] if heard.passes else []
         if heard.started is not None:
             told, cuts = self._replies.speech_started(heard.started, now)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vivace.live.session_rules import SessionRules
+from vivace.machines.json_text import json_text
 from vivace.machines.loud_speech import LoudSpeech
 from vivace.machines.outbound import (
     ActivityEnd,
@@ -162,7 +163,10 @@ class SessionInput:
     # -- what comes ---------------------------------------------------------------------------
 
     def take(self, part: Part, now: float, *, over: bool = False) -> Took:
-        """Line up what is to be sent of a part. over: a reply is being heard."""
+        """Line up what is to be sent of a part. over: a reply is being heard.
+
+        Raises PartError for data that cannot be written.
+        """
         match part.body:
             case Audio() as audio:
                 return self._hear(audio, part.at)
@@ -195,7 +199,7 @@ class SessionInput:
             case Event() as event:
                 return self._see(event, now, over=over)
             case Data(value=value) if value is not None:
-                self._tell(msgspec.json.encode(value).decode())
+                self._tell(json_text(value))
                 return Took()
             case _:
                 return Took(passes=True)

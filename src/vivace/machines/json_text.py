@@ -22,8 +22,8 @@ def json_text(value: object) -> str:
     except RecursionError:
         why = "it holds itself, or is nested too deeply"
     raise PartError(
-        f"a {type(value).__name__} cannot be written as JSON: {why}; make it of texts, numbers, "
-        "lists and dicts with texts as keys"
+        f"this {type(value).__name__} cannot be written as JSON: {why}; make it of texts, numbers, "
+        "lists, and dicts with texts as keys"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from vivace.errors import ModelError, ModelUnreachable
 from vivace.flow.processor import Processor
+from vivace.machines.json_text import writable
 from vivace.models.messages import (
     Conversation,
     conversation,
@@ -262,6 +263,7 @@ def _declaration(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(result: Response) -> dict[str, Any]:
+    result = writable(result)
     if result.error:
         return {"error": result.error}
     return dict(result.result) if isinstance(result.result, dict) else {"output": result.result}
