@@ -208,15 +208,15 @@ def test_an_agent_made_for_the_tools_of_its_client() -> None:
             assert said.strip() == "It is sunny."
         async with live(options).connect(model="local", config=config) as session:
             await session.send_realtime_input(text="weather?")
-            said, calls, cancelled = "", list[str](), list[str]()
+            said, called, cancelled = "", list[str](), list[str]()
             while "Then not." not in said or not cancelled:
                 for message in await turn(session, said_at_a_call="no, thanks"):
                     said += message.text or "" if message.server_content else ""
                     if message.tool_call:
-                        calls += [call.id for call in message.tool_call.function_calls]
+                        called += [call.id for call in message.tool_call.function_calls]
                     if message.tool_call_cancellation:
                         cancelled += message.tool_call_cancellation.ids
-            assert cancelled == calls
+            assert cancelled == called
 
     talk(agent, work)
     assert seen[0] == {

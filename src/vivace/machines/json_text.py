@@ -17,10 +17,10 @@ def json_text(value: object) -> str:
     """
     try:
         return msgspec.json.encode(value, enc_hook=_refuse).decode()
-    except (TypeError, ValueError) as error:
-        why = str(error)
     except RecursionError:
         why = "it holds itself, or is nested too deeply"
+    except (TypeError, ValueError) as error:
+        why = str(error)
     raise PartError(
         f"this {type(value).__name__} cannot be written as JSON: {why}; make it of texts, numbers, "
         "lists, and dicts with texts as keys"
