@@ -43,6 +43,7 @@ from vivace.server.gemini_frames import (
     said,
     set_up_complete,
 )
+from vivace.server.gemini_order import Order
 from vivace.server.gemini_socket import Gone, Socket, Visitor
 from vivace.server.gemini_tools import ClientTools, result_of
 from vivace.server.gemini_wire import (
@@ -53,7 +54,6 @@ from vivace.server.gemini_wire import (
     ClientMessage,
     Content,
     ImageSeen,
-    Order,
     Refused,
     Setup,
     TextHeard,
@@ -201,8 +201,7 @@ class _Session:
         self._unsent: Frame | None = None  # its connection may have gone before it had it
         self._failed = False
         self._open = False  # a reply has begun, and has not ended
-        modalities = setup.config.get("generationConfig", {}).get("responseModalities", ["AUDIO"])
-        self._as_text = "TEXT" in modalities
+        self._as_text = setup.as_text
         self._transcribes = "outputAudioTranscription" in setup.config
         self._user_transcribed = "inputAudioTranscription" in setup.config
 
