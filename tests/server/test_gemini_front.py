@@ -1,6 +1,7 @@
 """Sessions of an agent behind Gemini Live's protocol: who is let in, how long, and how it ends."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -119,6 +120,27 @@ async def test_a_call_that_the_agent_answers_itself(sent: bool) -> None:
         await asyncio.sleep(1)
         assert [it["id"] for it in client.called] == ["c1"] * sent
         assert client.cancelled == ["c1"] * sent
+
+
+async def test_a_call_that_json_cannot_hold() -> None:
+    """The agent gets the error as the answer; no number is null, as everywhere."""
+
+    @processor
+    async def odd(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            if part.text == "on":
+                yield Part.call("lamp", {"at": object()}, id="c1")
+                yield Part.call("lamp", {"level": math.nan}, id="c2")
+            elif part.function_response:
+                yield Part(part.function_response.error, role="model")
+
+    tools = [{"functionDeclarations": [{"name": "lamp"}]}]
+    async with fronting(odd) as front, connected(front, Client(), tools=tools) as client:
+        await client.say(realtimeInput={"text": "on"})
+        await asyncio.sleep(1)
+        assert client.called == [{"id": "c2", "name": "lamp", "args": {"level": None}}]
+        assert "this dict cannot be written as JSON" in client.texts()
+        assert client.closed is None
 
 
 def test_nobody_can_be_served() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from vivace.errors import PartError
 from vivace.part import Response
 
-__all__ = ["json_text", "writable"]
+__all__ = ["json_text", "plain", "writable"]
 
 
 def json_text(value: object) -> str:
@@ -27,12 +29,17 @@ def json_text(value: object) -> str:
     )
 
 
+def plain(value: object) -> Any:
+    """`value` as JSON would give it back. Raises PartError as `json_text` does."""
+    return msgspec.json.decode(json_text(value))
+
+
 def writable(response: Response) -> Response:
     """`response` as JSON can hold it: else it has failed, and says why to whoever asked."""
     if response.error:
         return response
     try:
-        result = msgspec.json.decode(json_text(response.result))
+        result = plain(response.result)
     except PartError as error:
         return msgspec.structs.replace(response, result=None, error=f"the result is lost: {error}")
     return msgspec.structs.replace(response, result=result)

@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
 from vivace.audio import AudioFormat
-from vivace.errors import Closed, StageError, VivaceError
+from vivace.errors import Closed, PartError, StageError, VivaceError
 from vivace.flow.channel import Channel
 from vivace.flow.processor import Processor
 from vivace.flow.scope import Scope
+from vivace.machines.json_text import plain
 from vivace.machines.transcripts import is_interim
 from vivace.models.live_facts import LiveFacts
 from vivace.part import (
@@ -247,8 +248,8 @@ class _Session:
                 return [] if is_interim(part) else [heard(user=text, finished=True)]
             case Call() | Response() if self._runs_tools:
                 return []
-            case Call(id=id, name=name, args=args) if name in self._setup.tools:
-                return [call(name, args, id)]  # others are the agent's own, and answered there
+            case Call(name=name) as asked if name in self._setup.tools:
+                return self._asked(asked)  # others are the agent's own, and answered there
             case Response(id=id):
                 return self._answered(id)
             case Interrupted() if self._open:
@@ -260,6 +261,15 @@ class _Session:
                 return [*made, content(turnComplete=True), *handle]
             case _:
                 return []
+
+    def _asked(self, asked: Call) -> list[Frame]:
+        """The client is called; or the agent is told why it cannot be."""
+        try:
+            return [call(asked.name, plain(asked.args), asked.id)]
+        except PartError as error:
+            with suppress(Closed):
+                self.inbox.send_nowait(Part.response(asked.name, id=asked.id, error=str(error)))
+            return []
 
     def _answered(self, id: str) -> list[Frame]:
         """A call has its answer. If that did not come from the client, it is waited for no more."""

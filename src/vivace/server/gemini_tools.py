@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from vivace.errors import StageError, ToolError
-from vivace.machines.json_text import json_text
+from vivace.machines.json_text import plain
 from vivace.machines.tools import Scheduling, ToolRules
 from vivace.processors.tool import Tool, Toolbox
 from vivace.server.gemini_frames import Frame, call, called_in, cancellation
@@ -75,7 +75,7 @@ class ClientTools:
         )
 
     async def _call(self, name: str, args: Mapping[str, Any]) -> Any:
-        json_text(args)  # what the client could not read is an error of the call
+        args = plain(args)  # what the client could not read is an error of the call
         self._count += 1
         id = f"function-call-{self._count}"
         asked = self._asked[id] = asyncio.get_running_loop().create_future()
