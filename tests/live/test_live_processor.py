@@ -712,6 +712,17 @@ def test_mistakes_that_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         LiveProcessor("key", MODEL, 3)
     with pytest.raises(StageError, match="on_silence='cry' is not known"):
         LiveProcessor("key", MODEL, on_silence="cry")  # type: ignore[arg-type]
+    with pytest.raises(StageError, match="text_as='song' is not known; use one of: realtime, cont"):
+        LiveProcessor("key", MODEL, text_as="song")  # type: ignore[arg-type]
+    for seconds in (0.0, -1.0, math.nan):
+        with pytest.raises(StageError, match="no model is as fast; use seconds above 0"):
+            LiveProcessor("key", MODEL, answer_within_s=seconds)
+    with pytest.raises(StageError, match="http_options cannot be used"):
+        LiveProcessor("key", MODEL, http_options={"voice": 1})
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    with pytest.raises(ModelUnreachable, match="check SSL_CERT_FILE and SSL_CERT_DIR"):
+        LiveProcessor("key", MODEL)
+    monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.warns(UserWarning, match="is deprecated; use 'gemini-3.8-live'"):
         LiveProcessor("key", "gemini-live-2.5-flash-native-audio")
 
