@@ -4,6 +4,7 @@ import asyncio
 import io
 import math
 from array import array
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,7 @@ from vivace import (
     Audio,
     AudioFormat,
     AudioRateLimiter,
+    AudioTriggerMode,
     Data,
     DetectSpeech,
     Event,
@@ -34,10 +36,12 @@ from vivace import (
     Image,
     Interrupted,
     KeywordDetector,
+    LiveModelProcessor,
     LiveProcessor,
     Part,
     Played,
     PlayedTo,
+    RealTimeMetrics,
     Reset,
     Response,
     Resumed,
@@ -46,9 +50,11 @@ from vivace import (
     SpeechStarted,
     TurnComplete,
     TurnEnded,
+    observe,
     tool,
 )
 from vivace.errors import ModelSpec, ModelUnreachable, StageError
+from vivace.flow.processor import processor as processor_of_parts
 from vivace.live.live_spec import live_model
 from vivace.server.gemini_frames import call, content, heard, merged, said, usage
 from vivace.server.gemini_wire import (
@@ -68,6 +74,7 @@ from vivace.testing.gemini_script import Close, Delay, Drop, Expect, Handle, Scr
 __all__ = ["hold"]
 
 ASKED = Expect(TextHeard)
+END_OF_SPEECH = AudioTriggerMode.END_OF_SPEECH
 TEN_WORDS = "one two three four five six seven eight nine ten"
 
 
@@ -398,7 +405,8 @@ async def test_the_end_of_a_reply_is_no_answer_to_what_was_said_over_it(hold: Ho
         processor() + pacer,
     )
     assert next(at for at, _, mark in talk.sounds if mark == 2) == 6.52
-    floors = [value["floor"] for _, value in talk.news("floor")]
+    # Up to the answer: with it the session ends, and may be told before that it is heard, or not.
+    floors = [value["floor"] for at, value in talk.news("floor") if at < 6.5]
     assert floors[-2:] == ["user", "thinking"]
 
 
@@ -503,9 +511,38 @@ async def test_the_floor_and_the_latency_are_told(hold: Hold) -> None:
     assert floors == ["user", "thinking", "agent", "idle"]
     (latency,) = talk.news("latency")
     assert latency[1]["turn"] == 1
+    # When the user fell silent, and not when the detector was sure of it.
+    assert latency[1]["ended_at"] == pytest.approx(1.2, abs=0.02)
     assert latency[1]["ms"]["first_audio"] == pytest.approx(
         2000 - 1000 * latency[1]["ended_at"], abs=1
     )
+
+
+async def test_metrics_are_those_of_a_local_agent(hold: Hold) -> None:
+    """Turns, interruptions, and how long an answer and silence took: of either, by one hook."""
+
+    @processor_of_parts
+    async def local(prompt: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        await asyncio.sleep(0.5)
+        yield Part(Audio(sound(1, 5.0), AudioFormat(24_000), TEN_WORDS), role="model")
+
+    script: Script = [
+        Delay(2.0), *reply(5.0, TEN_WORDS)[:1], Delay(1.5), Send(content(interrupted=True)),
+        Send(content(turnComplete=True)), Delay(3.0), *reply(5.0, TEN_WORDS, 2),
+    ]  # fmt: skip
+    reports = []
+    for model in (processor(), LiveModelProcessor(local, 600, END_OF_SPEECH)):
+        metrics = RealTimeMetrics()
+        calls = Caller([(0.5, 1.2, "hello"), (3.0, 5.0, "and stop it now")], until=12.0)
+        with observe(metrics):
+            await hold([script], aiter(calls), agent(model))
+        reports.append(metrics.get_real_time_report())
+    for report in reports:
+        assert report["quality"]["turns"] == {"interrupted": 1, "done": 1}
+        assert sum(report["real_time"]["interruptions"].values()) == 1
+        assert report["real_time"]["first_audio_heard_s"]["count"] == 2
+        assert report["real_time"]["stop_s"]["count"] == 1
+        assert report["real_time"]["buffer_underruns"] == 0
 
 
 async def test_a_listener_that_reports(hold: Hold) -> None:

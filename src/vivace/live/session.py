@@ -217,10 +217,14 @@ class Session(Machine):
                     return [self._news.failed("data", str(error), now)]
         out: list[Output] = [part] if heard.passes else []
         if heard.started is not None:
+            held = self._replies.held
             told, cuts = self._replies.speech_started(heard.started, now)
-            out += told + (self._turns.void(now) if cuts else [])
+            out += told
+            if self._replies.held and not held:
+                out.append(self._news.held(self._replies.sounding, now, heard.at))
+            out += self._turns.void(now) if cuts else []
         if heard.ended:
-            self._news.latency.speech_ended(now)
+            self._news.latency.speech_ended(min(now, heard.at))
             out += self._turns.void(now) if self._replies.speech_ended(now) else []
         if heard.typed:
             self._memory.typed(part.text, now)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from vivace.live.heard_clock import HeardClock
 from vivace.live.session_rules import SessionRules
 from vivace.machines.json_text import json_text
 from vivace.machines.loud_speech import LoudSpeech
@@ -46,17 +47,19 @@ _LATER = 16  # events that wait until nobody speaks: then the oldest is let go
 
 class Took(msgspec.Struct, frozen=True):
     """What a part was. passes: others downstream want it, too. started: a sound began, so likely
-    speech. ended: it has ended. typed: it was text of a turn of its own. cuts: a reply."""
+    speech. ended: it has ended. at: when, on the clock. typed: it was text of a turn of its own.
+    cuts: a reply."""
 
     passes: bool = False
     started: float | None = None
     ended: bool = False
+    at: float = math.inf
     typed: bool = False
     cuts: bool = False
 
 
 class SessionInput:
-    """heard_at: media time up to which the user's sound has come. owed_due: until when the answer
+    """clock: says when the user's sound was made. owed_due: until when the answer
     that is owed is waited for. linger_due: likewise, where nobody knows whether one is."""
 
     def __init__(self, outbound: Outbound, rules: SessionRules) -> None:
@@ -73,7 +76,7 @@ class SessionInput:
         self._loud = False  # sound that may be speech was not answered
         self._goes_on = False  # what is owed is no more than the rest of a reply
         self._nudged = False  # for the answer that is owed now
-        self.heard_at: float = 0.0
+        self.clock: HeardClock = HeardClock()
         self.unanswered_sound: bool = False
         self.owed_due: float = math.inf
         self.linger_due: float = math.inf
@@ -169,22 +172,22 @@ class SessionInput:
         """
         match part.body:
             case Audio() as audio:
-                return self._hear(audio, part.at)
+                return self._hear(audio, part.at, now)
             case Image(data=data):
                 self._outbound.look(data)
                 return Took()
-            case SpeechStarted(probability=probability):
+            case SpeechStarted(at=at, probability=probability):
                 self._is_told = self._spoken = True
                 self.linger_due = math.inf
                 if not self._automatic and not self._active:
                     self._active = True
                     self._outbound.put(ActivityStart())
-                return Took(passes=True, started=probability)
-            case SpeechEnded(turn_follows=follows):
+                return Took(passes=True, started=probability, at=self.clock.when(at))
+            case SpeechEnded(at=at, turn_follows=follows):
                 self._spoken &= not over  # it came to nothing: a cough
                 if not follows:
                     self._turn_ended(now)
-                return Took(passes=True, ended=True)
+                return Took(passes=True, ended=True, at=self.clock.when(at))
             case TurnEnded():
                 self._turn_ended(now)
                 return Took(passes=True)
@@ -204,10 +207,10 @@ class SessionInput:
             case _:
                 return Took(passes=True)
 
-    def _hear(self, audio: Audio, at: float | None) -> Took:
+    def _hear(self, audio: Audio, at: float | None, now: float) -> Took:
         self._outbound.hear(audio.pcm)
         self._has_sound = self.unanswered_sound = True
-        self.heard_at = (self.heard_at if at is None else at) + audio.seconds
+        self.clock.hear(audio.seconds, at, now)
         if not self._is_told:
             self._loud |= "started" in self._level.hear(audio)
         return Took()

@@ -91,9 +91,9 @@ class SessionTurns:
             out.append(self._news.tell("voice", now, voice=message.activity))
         text = message.interim
         if message.heard:
-            text = self._user.add(message.heard, self._input.heard_at, now)
+            text = self._user.add(message.heard, self._input.clock.heard_at, now)
         if text:
-            at = self._input.heard_at
+            at = self._input.clock.heard_at
             out.append(Part(text, role="user", at=at, metadata={"interim": True}))
             out += self.void(now) if self._replies.understood(text, now) else []
         if message.finished:
