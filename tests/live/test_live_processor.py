@@ -54,6 +54,7 @@ from vivace import (
     tool,
 )
 from vivace.errors import ModelSpec, ModelUnreachable, StageError
+from vivace.flow.processor import Processor
 from vivace.flow.processor import processor as processor_of_parts
 from vivace.live.live_spec import live_model
 from vivace.server.gemini_frames import call, content, heard, merged, said, usage
@@ -413,7 +414,7 @@ async def test_the_end_of_a_reply_is_no_answer_to_what_was_said_over_it(hold: Ho
 # -- who is heard ---------------------------------------------------------------------------------
 
 
-def agent(live: LiveProcessor) -> Any:
+def agent(live: Processor) -> Any:
     return DetectSpeech(FakeDetector()) + live + AudioRateLimiter()
 
 
