@@ -82,8 +82,8 @@ class Client:
         frames = [it.get("toolCallCancellation", {"ids": []})["ids"] for it in self.frames]
         return [id for ids in frames for id in ids]
 
-    async def answer(self, id: str, name: str, response: object) -> None:
-        one = {"id": id, "name": name, "response": response}
+    async def answer(self, id: str, name: str, response: object, **fields: object) -> None:
+        one = {"id": id, "name": name, "response": response, **fields}
         await self.say(toolResponse={"functionResponses": [one]})
 
     def ends(self) -> int:

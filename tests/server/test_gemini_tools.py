@@ -132,6 +132,18 @@ async def test_a_tool_that_is_not_waited_for() -> None:
         assert client.ends() == 3
 
 
+async def test_an_answer_that_says_when_it_is_told() -> None:
+    """Silently: the model says nothing of it, and knows it when it is asked next."""
+    tools = declaring({**WEATHER, "behavior": "NON_BLOCKING"})
+    async with fronting(agent) as front, connected(front, Client(), **tools) as client:
+        await client.say(realtimeInput={"text": "weather?"})
+        await asyncio.sleep(1)
+        await client.answer("function-call-1", "weather", {"output": "wet"}, scheduling="SILENT")
+        await asyncio.sleep(60)
+        assert (client.texts(), client.ends()) == ("", 1)
+        assert (await client.ask("well?")).strip() == "It is wet."
+
+
 async def test_an_answer_by_another_connection() -> None:
     """The call is the session's: a client that was dropped meanwhile answers it when it is back."""
     config = declaring(WEATHER)

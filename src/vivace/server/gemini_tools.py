@@ -13,7 +13,7 @@ from typing import Any
 
 from vivace.errors import StageError, ToolError
 from vivace.machines.json_text import plain
-from vivace.machines.tools import Scheduling, ToolRules
+from vivace.machines.tools import Scheduling, Timed, ToolRules
 from vivace.processors.tool import Tool, Toolbox
 from vivace.server.gemini_frames import Frame, call, called_in, cancellation
 from vivace.server.gemini_wire import Refused, ToolAnswer, camel
@@ -21,6 +21,7 @@ from vivace.server.gemini_wire import Refused, ToolAnswer, camel
 __all__ = ["ClientTools", "result_of"]
 
 _ANSWER_S = 120.0  # for a client to answer a call: it may have to ask somebody
+_SCHEDULING = {"SILENT": Scheduling.SILENT, "INTERRUPT": Scheduling.INTERRUPT}
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 _DIALECT = ("nullable", "propertyOrdering", "example", "type")
 
@@ -31,8 +32,9 @@ class ClientTools:
     declared: the client's declarations, by name. put: puts a frame on its way to the client. take:
     takes back those that are not on their way yet, and says how many there were.
 
-    A function waits for its answer unless it is declared NON_BLOCKING; then the reply ends, and the
-    agent is told once nobody speaks. What a reply waits for is cancelled with it.
+    A reply waits for a function's answer unless that is declared NON_BLOCKING; then it ends, and
+    the answer says when the agent is told: else once nobody speaks. What a reply waits for is
+    cancelled with it.
 
     Raises Refused for declarations that make no sense.
     """
@@ -92,7 +94,8 @@ class ClientTools:
         result, error = result_of(answer)
         if error:
             raise ToolError(error)
-        return result
+        scheduling = _SCHEDULING.get(answer.scheduling)
+        return result if scheduling is None else Timed(result, scheduling)
 
 
 def result_of(answer: ToolAnswer) -> tuple[Any, str]:
