@@ -70,7 +70,17 @@ from vivace.server.gemini_wire import (
     Turn,
 )
 from vivace.testing.fakes import Caller, FakeDetector
-from vivace.testing.gemini_script import Close, Delay, Drop, Expect, Handle, Script, Send, SetUp
+from vivace.testing.gemini_script import (
+    Close,
+    Delay,
+    Drop,
+    Expect,
+    Garbage,
+    Handle,
+    Script,
+    Send,
+    SetUp,
+)
 
 __all__ = ["hold"]
 
@@ -197,6 +207,19 @@ async def test_data_that_json_cannot_hold(hold: Hold, value: Any, why: str) -> N
     (one,) = talk.server.connections
     assert [it.turns[0].text for it in one.of(Content)] == ['{"door":"open"}']
     assert one.texts == ["hello"]
+    assert talk.sounds == [(0.1, 1, 1)]
+
+
+async def test_text_that_is_none(hold: Hold) -> None:
+    """Half a character is told of, whoever sends it, and nothing else is lost."""
+    half = b'{"serverContent": {"outputTranscription": {"text": "\\ud800"}}}'
+    script: Script = [ASKED, Garbage(half), *reply(0.1, "hi")]
+    talk = await hold([script], typed((0.0, "\ud800"), (0.1, "hello"), until=1.0))
+    check(talk)
+    assert talk.error is None
+    assert [(at, it["what"]) for at, it in talk.news("failed")] == [(0.0, "text"), (0.1, "message")]
+    assert "this text cannot be sent: 'utf-8' codec" in talk.news("failed")[0][1]["error"]
+    assert talk.server.connections[0].texts == ["hello"]
     assert talk.sounds == [(0.1, 1, 1)]
 
 

@@ -204,7 +204,11 @@ class Session(Machine):
 
     def _part(self, part: Part, now: float) -> list[Output]:
         self._metrics.parts_in += 1
-        self._metrics.bytes_in += len(part.bytes)
+        try:
+            self._metrics.bytes_in += len(part.bytes)
+        except UnicodeEncodeError as error:
+            told = f"this text cannot be sent: {error}; leave out what is no character"
+            return [self._news.failed("text", told, now)]
         match part.body:
             case Interrupted() | Reset() as signal:
                 return [Announce(signal), *self._turns.announced(signal, now)]
