@@ -207,8 +207,8 @@ class Session(Machine):
         try:
             self._metrics.bytes_in += len(part.bytes)
         except UnicodeEncodeError as error:
-            told = f"this text cannot be sent: {error}; leave out what is no character"
-            return [self._news.failed("text", told, now)]
+            why = f"this text cannot be sent: {error}; leave out what is no character"
+            return [self._news.failed("text", why, now)]
         match part.body:
             case Interrupted() | Reset() as signal:
                 return [Announce(signal), *self._turns.announced(signal, now)]

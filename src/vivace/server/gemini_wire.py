@@ -185,6 +185,7 @@ def invalid(reason: str) -> Refused:
 
 
 Found = TypeVar("Found")
+_HALF = re.compile("[\ud800-\udfff]")  # of a character: nobody can write it down
 
 
 def _get(data: Mapping[str, Any], where: str, kind: type[Found]) -> Found:
@@ -199,6 +200,8 @@ def _get(data: Mapping[str, Any], where: str, kind: type[Found]) -> Found:
 def _checked(value: Any, where: str, kind: type[Found]) -> Found:
     if not isinstance(value, kind):
         raise invalid(f"Invalid value at '{where}': {_KINDS[kind]} was expected")
+    if isinstance(value, str) and _HALF.search(value):
+        raise invalid(f"Invalid value at '{where}': it is not valid UTF-8")
     return value
 
 
@@ -325,9 +328,7 @@ def _video(value: Any) -> ImageSeen:
 
 
 def _string(value: Any) -> TextHeard:
-    if not isinstance(value, str):
-        raise invalid(f"Invalid value at 'realtime_input.text' (TYPE_STRING), {value!r}")
-    return TextHeard(value)
+    return TextHeard(_checked(value, "realtime_input.text", str))
 
 
 _REALTIME: dict[str, Callable[[Any], ClientMessage]] = {
