@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vivace.machines.connection import RULES, State
+from vivace.machines.connection_table import RULES, State
 
 PAGE = Path("docs/gemini_live.md")
 BEGIN, END = "<!-- drawn from the table: begin -->\n", "<!-- drawn from the table: end -->\n"

@@ -18,8 +18,9 @@ from pathlib import Path
 from vivace.models.live_facts import LiveFacts
 from vivace.server.certificate import throw_away_tls
 from vivace.server.gemini_frames import content, go_away, resumption, said, set_up_complete
+from vivace.server.gemini_order import Order
 from vivace.server.gemini_socket import Gone, Socket, Visitor, listen
-from vivace.server.gemini_wire import AudioHeard, AudioStreamEnded, Order, Refused
+from vivace.server.gemini_wire import AudioHeard, AudioStreamEnded, Refused
 
 _FACTS = LiveFacts(content="always", tools="non_blocking")
 _LEFT_S = 1.0

@@ -163,12 +163,36 @@ def test_a_terminal_gets_the_screen_and_anything_else_lines() -> None:
     assert isinstance(view(Console(file=io.StringIO()), Recording(), "smollm2"), Lines)
 
 
-def test_a_failure_is_a_line() -> None:
+@pytest.mark.parametrize(
+    ("news", "line"),
+    [
+        (
+            {"event": "failed", "what": "reply", "error": "the line\nis dead"},
+            "reply failed: the line is dead",
+        ),
+        ({"event": "no_answer", "after_s": 15.0}, "has not answered within 15 s"),
+        (
+            {
+                "event": "connection", "state": "reconnecting", "code": 1006, "reason": "",
+                "wait_s": 0.49,
+            },
+            "is gone (1006); called again in 0.5 s",
+        ),
+    ],
+)  # fmt: skip
+def test_a_failure_is_a_line(news: dict[str, object], line: str) -> None:
     """What failed and why is told with its time."""
     out = io.StringIO()
-    news = Data({"event": "failed", "what": "reply", "error": "the line\nis dead"})
-    Lines(Console(file=out, width=200), Recording()).feed(Part(news, at=1.25), 2.0)
-    assert out.getvalue() == "   1.25 s  agent  reply failed: the line is dead\n"
+    Lines(Console(file=out, width=200), Recording()).feed(Part(Data(news), at=1.25), 2.0)
+    assert out.getvalue() == f"   1.25 s  agent  {line}\n"
+
+
+def test_an_answer_that_did_not_come_is_a_failure() -> None:
+    """The report has it."""
+    recording = Recording()
+    recording.feed(Part(Data({"event": "no_answer", "after_s": 15.0}), substream="status"), 20.0)
+    (failure,) = recording.failures
+    assert (failure.what, failure.error) == ("answer", "none came within 15 s")
 
 
 def test_the_screen_lets_old_turns_scroll_away() -> None:

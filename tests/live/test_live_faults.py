@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from array import array
 from typing import Any
 
@@ -354,6 +355,35 @@ async def test_a_drop_while_the_answer_is_awaited_asks_again(hold: Hold) -> None
     check(talk)
     assert talk.server.connections[1].texts == ["again"]
     assert talk.sounds == [(0.0, 1, 1), (1.0, 2, 9)]
+
+
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0])
+async def test_a_clock_that_is_set(
+    hold: Hold, monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    """What time it is, anybody may change in the middle: nothing of a session hangs on it."""
+    first: Script = [Handle("h1"), ASKED, Send(said(sound(1))), *COMPLETE, Delay(0.5), Drop()]
+    scripts = [first, [Drop()], AGAIN]
+
+    async def held() -> tuple[list[Any], float]:
+        random.seed(1)
+        lines = [(0.0, "hello"), (4.0, "again")]
+        talk = await hold([*map(list, scripts)], microphone(5.0, *lines))
+        check(talk)
+        assert talk.error is None
+        return [*talk.states, *talk.sounds], talk.seconds
+
+    steady = await held()
+    begun, clock = asyncio.get_running_loop().time(), time.time
+
+    def stepped() -> float:
+        """It is set anew every half second."""
+        passed = asyncio.get_running_loop().time() - begun
+        return clock() + step_s * (int(passed * 2) % 3)
+
+    monkeypatch.setattr(time, "time", stepped)
+    assert await held() == steady
+    assert [mark for *_, mark in steady[0][-2:]] == [1, 9]
 
 
 # -- every session ends ---------------------------------------------------------------------------

@@ -4,6 +4,8 @@ import asyncio
 import io
 import math
 from array import array
+from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from vivace import (
     Audio,
     AudioFormat,
     AudioRateLimiter,
+    AudioTriggerMode,
     Data,
     DetectSpeech,
     Event,
@@ -33,10 +36,12 @@ from vivace import (
     Image,
     Interrupted,
     KeywordDetector,
+    LiveModelProcessor,
     LiveProcessor,
     Part,
     Played,
     PlayedTo,
+    RealTimeMetrics,
     Reset,
     Response,
     Resumed,
@@ -45,9 +50,12 @@ from vivace import (
     SpeechStarted,
     TurnComplete,
     TurnEnded,
+    observe,
     tool,
 )
 from vivace.errors import ModelSpec, ModelUnreachable, StageError
+from vivace.flow.processor import Processor
+from vivace.flow.processor import processor as processor_of_parts
 from vivace.live.live_spec import live_model
 from vivace.server.gemini_frames import call, content, heard, merged, said, usage
 from vivace.server.gemini_wire import (
@@ -62,16 +70,33 @@ from vivace.server.gemini_wire import (
     Turn,
 )
 from vivace.testing.fakes import Caller, FakeDetector
-from vivace.testing.gemini_script import Close, Delay, Drop, Expect, Handle, Script, Send, SetUp
+from vivace.testing.gemini_script import (
+    Close,
+    Delay,
+    Drop,
+    Expect,
+    Garbage,
+    Handle,
+    Script,
+    Send,
+    SetUp,
+)
 
 __all__ = ["hold"]
 
 ASKED = Expect(TextHeard)
+END_OF_SPEECH = AudioTriggerMode.END_OF_SPEECH
 TEN_WORDS = "one two three four five six seven eight nine ten"
 
 
 def reply(seconds: float, text: str, mark: int = 1) -> list[Any]:
     return [Send(merged([said(sound(mark, seconds)), heard(model=text)])), *COMPLETE]
+
+
+def _knot() -> list[Any]:
+    knot: list[Any] = []
+    knot.append(knot)
+    return knot
 
 
 # -- what goes in ---------------------------------------------------------------------------------
@@ -152,6 +177,58 @@ async def test_what_the_model_should_know(hold: Hold) -> None:
     ]
     talk = await hold([script], typed(*lines[:1]), model=SEED_ONLY)
     assert talk.server.connections[0].messages == [TextHeard("Be brief.")]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (
+            {"at": object()},
+            "this dict cannot be written as JSON: it holds an object of the type obj",
+        ),
+        (
+            {(1, 2): 3},
+            "this dict cannot be written as JSON: it holds an object of the type tuple",
+        ),
+        (["\ud800"], "this list cannot be written as JSON: 'utf-8' codec can't encode"),
+        (_knot(), "this list cannot be written as JSON: it holds itself, or is nested too deeply"),
+    ],
+)
+async def test_data_that_json_cannot_hold(hold: Hold, value: Any, why: str) -> None:
+    """It is told of, with what to give instead, and nothing else is lost."""
+    lines = [(0.0, Data(value)), (0.0, {"door": "open"}), (0.1, "hello")]
+    talk = await hold([[ASKED, *reply(0.1, "hi")]], typed(*lines, until=1.0))
+    check(talk)
+    assert talk.error is None
+    ((at, failed),) = talk.news("failed")
+    assert (at, failed["what"]) == (0.0, "data")
+    assert failed["error"].startswith(why)
+    assert "make it of texts, numbers, lists, and dicts with texts as keys" in failed["error"]
+    (one,) = talk.server.connections
+    assert [it.turns[0].text for it in one.of(Content)] == ['{"door":"open"}']
+    assert one.texts == ["hello"]
+    assert talk.sounds == [(0.1, 1, 1)]
+
+
+async def test_text_that_is_none(hold: Hold) -> None:
+    """Half a character is told of, whoever sends it, and nothing else is lost."""
+    half = b'{"serverContent": {"outputTranscription": {"text": "\\ud800"}}}'
+    script: Script = [ASKED, Garbage(half), *reply(0.1, "hi")]
+    talk = await hold([script], typed((0.0, "\ud800"), (0.1, "hello"), until=1.0))
+    check(talk)
+    assert talk.error is None
+    assert [(at, it["what"]) for at, it in talk.news("failed")] == [(0.0, "text"), (0.1, "message")]
+    assert "this text cannot be sent: 'utf-8' codec" in talk.news("failed")[0][1]["error"]
+    assert talk.server.connections[0].texts == ["hello"]
+    assert talk.sounds == [(0.1, 1, 1)]
+
+
+async def test_what_json_has_no_word_for_but_a_way_to_write(hold: Hold) -> None:
+    """No number is null, bytes are base64, and times are ISO 8601."""
+    value = {"level": math.nan, "raw": b"ab", "at": datetime(2026, 1, 2, 3, 4)}
+    talk = await hold([[Delay(0.5), *reply(0.1, "ok")]], typed((0.0, Data(value)), (0.0, Ask())))
+    told = '{"level":null,"raw":"YWI=","at":"2026-01-02T03:04:00"}'
+    assert talk.server.connections[0].of(Content)[0].turns[0].text == told
 
 
 async def test_a_transcript_of_what_the_server_has_heard_is_not_sent(hold: Hold) -> None:
@@ -352,14 +429,15 @@ async def test_the_end_of_a_reply_is_no_answer_to_what_was_said_over_it(hold: Ho
         processor() + pacer,
     )
     assert next(at for at, _, mark in talk.sounds if mark == 2) == 6.52
-    floors = [value["floor"] for _, value in talk.news("floor")]
+    # Up to the answer: with it the session ends, and may be told before that it is heard, or not.
+    floors = [value["floor"] for at, value in talk.news("floor") if at < 6.5]
     assert floors[-2:] == ["user", "thinking"]
 
 
 # -- who is heard ---------------------------------------------------------------------------------
 
 
-def agent(live: LiveProcessor) -> Any:
+def agent(live: Processor) -> Any:
     return DetectSpeech(FakeDetector()) + live + AudioRateLimiter()
 
 
@@ -457,9 +535,38 @@ async def test_the_floor_and_the_latency_are_told(hold: Hold) -> None:
     assert floors == ["user", "thinking", "agent", "idle"]
     (latency,) = talk.news("latency")
     assert latency[1]["turn"] == 1
+    # When the user fell silent, and not when the detector was sure of it.
+    assert latency[1]["ended_at"] == pytest.approx(1.2, abs=0.02)
     assert latency[1]["ms"]["first_audio"] == pytest.approx(
         2000 - 1000 * latency[1]["ended_at"], abs=1
     )
+
+
+async def test_metrics_are_those_of_a_local_agent(hold: Hold) -> None:
+    """Turns, interruptions, and how long an answer and silence took: of either, by one hook."""
+
+    @processor_of_parts
+    async def local(prompt: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        await asyncio.sleep(0.5)
+        yield Part(Audio(sound(1, 5.0), AudioFormat(24_000), TEN_WORDS), role="model")
+
+    script: Script = [
+        Delay(2.0), *reply(5.0, TEN_WORDS)[:1], Delay(1.5), Send(content(interrupted=True)),
+        Send(content(turnComplete=True)), Delay(3.0), *reply(5.0, TEN_WORDS, 2),
+    ]  # fmt: skip
+    reports = []
+    for model in (processor(), LiveModelProcessor(local, 600, END_OF_SPEECH)):
+        metrics = RealTimeMetrics()
+        calls = Caller([(0.5, 1.2, "hello"), (3.0, 5.0, "and stop it now")], until=12.0)
+        with observe(metrics):
+            await hold([script], aiter(calls), agent(model))
+        reports.append(metrics.get_real_time_report())
+    for report in reports:
+        assert report["quality"]["turns"] == {"interrupted": 1, "done": 1}
+        assert sum(report["real_time"]["interruptions"].values()) == 1
+        assert report["real_time"]["first_audio_heard_s"]["count"] == 2
+        assert report["real_time"]["stop_s"]["count"] == 1
+        assert report["real_time"]["buffer_underruns"] == 0
 
 
 async def test_a_listener_that_reports(hold: Hold) -> None:
@@ -567,16 +674,20 @@ async def test_results_that_json_cannot_hold(hold: Hold, gone: bool) -> None:
     talk = await hold([script, []], typed((0.0, "hello"), *lines, until=1.0), tools=[lamp])
     assert talk.error is None
     one = talk.server.connections[-1]
+    lost = (
+        "the result is lost: this object cannot be written as JSON: it holds an object of the type "
+        "object; make it of texts, numbers, lists, and dicts with texts as keys"
+    )
     if gone:
         assert one.texts == [
             '(lamp answered: {"level":null})',
-            "(lamp failed: the result cannot be written as JSON: it holds a object)",
+            f"(lamp failed: {lost})",
         ]
         return
     answers = [(it.id, it.response) for each in one.of(ToolAnswers) for it in each.answers]
     assert answers == [
         ("f1", {"level": None}),
-        ("f2", {"error": "the result cannot be written as JSON: it holds a object"}),
+        ("f2", {"error": lost}),
     ]
 
 
@@ -662,6 +773,17 @@ def test_mistakes_that_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         LiveProcessor("key", MODEL, 3)
     with pytest.raises(StageError, match="on_silence='cry' is not known"):
         LiveProcessor("key", MODEL, on_silence="cry")  # type: ignore[arg-type]
+    with pytest.raises(StageError, match="text_as='song' is not known; use one of: realtime, cont"):
+        LiveProcessor("key", MODEL, text_as="song")  # type: ignore[arg-type]
+    for seconds in (0.0, -1.0, math.nan):
+        with pytest.raises(StageError, match="no model is as fast; use seconds above 0"):
+            LiveProcessor("key", MODEL, answer_within_s=seconds)
+    with pytest.raises(StageError, match="http_options cannot be used"):
+        LiveProcessor("key", MODEL, http_options={"voice": 1})
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    with pytest.raises(ModelUnreachable, match="check SSL_CERT_FILE and SSL_CERT_DIR"):
+        LiveProcessor("key", MODEL)
+    monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.warns(UserWarning, match="is deprecated; use 'gemini-3.8-live'"):
         LiveProcessor("key", "gemini-live-2.5-flash-native-audio")
 

@@ -9,14 +9,11 @@ from hypothesis import strategies as st
 
 from vivace.errors import NotAllowed, StageError
 from vivace.machines.connection import (
-    RULES,
-    Act,
     Changed,
     Connection,
     ConnectionRules,
     Dial,
     Ending,
-    Event,
     GoAway,
     Lost,
     Move,
@@ -26,6 +23,7 @@ from vivace.machines.connection import (
     State,
     Stop,
 )
+from vivace.machines.connection_table import RULES, Act, Event
 from vivace.machines.machine import Cancel
 from vivace.part import Part
 

@@ -17,6 +17,7 @@ from vivace.machines.tools import (
     GoOn,
     RunTool,
     Scheduling,
+    Timed,
     ToolCalls,
     ToolOutput,
     ToolRules,
@@ -245,6 +246,30 @@ def test_a_silent_result_enters_and_nobody_asks() -> None:
     bench.call("note", "a")
     assert bench.done("a") == ["result a"]
     assert bench.floor("idle") == []
+
+
+@pytest.mark.parametrize(
+    ("scheduling", "told"), [(SILENT, []), (INTERRUPT, ["interrupt"]), (WHEN_IDLE, None)]
+)
+def test_a_result_says_itself_when_it_enters(
+    scheduling: Scheduling, told: list[str] | None
+) -> None:
+    """At once, silently or not, where it would else have waited until nobody speaks."""
+    bench = asked()
+    bench.call("order", "a")
+    out = bench.done("a", result=Timed("ok", scheduling))
+    assert out == ([] if told is None else ["result a", *told])
+    if told is None:
+        assert bench.floor("idle") == ["result a", "ask"]
+    assert bench.responses[0].result == "ok"
+
+
+def test_a_result_that_is_waited_for_enters_when_all_do() -> None:
+    """The reply goes on with it, whatever it says itself."""
+    bench = asked()
+    bench.call("look", "a")
+    bench.step_over()
+    assert bench.done("a", result=Timed("ok", SILENT)) == ["result a", "go on 1"]
 
 
 def test_an_interrupting_result_breaks_in() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from vivace.errors import ModelError, ModelMissing, ModelSpec
 from vivace.models.scripted import Scripted
-from vivace.models.spec import FORMS, turn_model
+from vivace.models.spec import FORMS, told_of, turn_model
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,20 @@ def test_remote_models_are_made_without_asking_them(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("GEMINI_API_KEY", "key")
     assert type(turn_model("openai:http://127.0.0.1:1/v1#tiny")).__name__ == "OpenAI"
     assert type(turn_model("gemini:gemini-2.5-flash")).__name__ == "Gemini"
+
+
+@pytest.mark.parametrize("spec", ["openai:http://127.0.0.1:1/v1#tiny", "gemini:gemini-2.5-flash"])
+def test_a_model_is_told_of_tools(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is another one, that calls them; the first goes on without."""
+    monkeypatch.setenv("GEMINI_API_KEY", "key")
+    model = turn_model(spec)
+    told = told_of([{"name": "look", "parameters": {"type": "object"}}], model)
+    assert told is not model
+    assert type(told) is type(model)
+    assert told_of([], model) is model
+
+
+def test_a_model_that_can_call_nothing() -> None:
+    """It says so, and which can."""
+    with pytest.raises(ModelSpec, match=r"scripted cannot call functions.* look.* or gemini:"):
+        told_of([{"name": "look"}], Scripted(["yes"]))

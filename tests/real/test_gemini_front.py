@@ -11,7 +11,18 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from vivace import LiveModelProcessor, LiveProcessor, Part, Response, Speak, TurnComplete, processor
+from tests.real import servers
+from vivace import (
+    LiveModelProcessor,
+    LiveProcessor,
+    Part,
+    Response,
+    Speak,
+    Toolbox,
+    TurnComplete,
+    processor,
+    tool,
+)
 from vivace.cli.serve import serve
 from vivace.errors import StageError
 from vivace.flow.processor import Processor
@@ -28,8 +39,11 @@ WEATHER: dict[str, Any] = {"function_declarations": [{"name": "weather"}]}
 SOUND: dict[str, Any] = {"response_modalities": ["AUDIO"], "output_audio_transcription": {}}
 
 
+Agent = Processor | Callable[[Toolbox], Processor]
+
+
 @asynccontextmanager
-async def served(agent: Processor, *keys: str) -> AsyncIterator[dict[str, Any]]:
+async def served(agent: Agent, *keys: str) -> AsyncIterator[dict[str, Any]]:
     """The HTTP options that lead to it."""
     tls, certificate = throw_away_tls()
     front = GeminiFront(agent, keys)
@@ -46,10 +60,15 @@ def live(options: dict[str, Any], key: str = "key") -> Any:
     return genai.Client(api_key=key, http_options=made).aio.live
 
 
-async def turn(session: Any) -> list[Any]:
+async def turn(session: Any, said_at_a_call: str = "") -> list[Any]:
     """All messages up to the end of the turn."""
+    seen = []
     async with aclosing(session.receive()) as messages:
-        return [message async for message in messages]
+        async for message in messages:
+            seen.append(message)
+            if message.tool_call and said_at_a_call:
+                await session.send_realtime_input(text=said_at_a_call)
+    return seen
 
 
 def texts(messages: list[Any]) -> str:
@@ -57,7 +76,7 @@ def texts(messages: list[Any]) -> str:
 
 
 def talk(
-    agent: Processor, work: Callable[[dict[str, Any]], Coroutine[Any, Any, None]], *keys: str
+    agent: Agent, work: Callable[[dict[str, Any]], Coroutine[Any, Any, None]], *keys: str
 ) -> None:
     async def main() -> None:
         async with asyncio.timeout(30), served(agent, *keys) as options:
@@ -146,6 +165,91 @@ def test_tools_of_the_client() -> None:
     talk(LiveModelProcessor(model), work)
 
 
+@processor
+async def forecaster(prompt: AsyncIterator[Part]) -> AsyncIterator[Part]:
+    """Asks for the weather when it is asked for it, and says what it was told."""
+    parts = [part async for part in prompt]
+    answers = [it.body for it in parts if isinstance(it.body, Response)]
+    if any(it.text == "no, thanks" for it in parts):
+        yield Part("Then not.", role="model")
+    elif answers:
+        yield Part(f"It is {answers[-1].result}.", role="model")
+    else:
+        yield Part.call("weather", {"town": "Ulm"}, id="c1")
+
+
+def test_an_agent_made_for_the_tools_of_its_client() -> None:
+    """Within one turn: called, answered, and told. What is said meanwhile takes the call back."""
+    seen: list[Any] = []
+
+    def agent(tools: Toolbox) -> Processor:
+        seen.extend(tools.declarations)
+        return LiveModelProcessor(forecaster, tools=tools)
+
+    def weather(town: str) -> str:
+        """How it is."""
+        return town
+
+    async def work(options: dict[str, Any]) -> None:
+        config = {**TEXT, "tools": [weather]}
+        async with live(options).connect(model="local", config=config) as session:
+            await session.send_realtime_input(text="weather?")
+            said, calls = "", []
+            async with aclosing(session.receive()) as messages:
+                async for message in messages:
+                    said += message.text or "" if message.server_content else ""
+                    for call in message.tool_call.function_calls if message.tool_call else ():
+                        calls.append((call.name, call.args))
+                        answer = types.FunctionResponse(
+                            id=call.id, name=call.name, response={"output": "sunny"}
+                        )
+                        await session.send_tool_response(function_responses=answer)
+            assert calls == [("weather", {"town": "Ulm"})]
+            assert said.strip() == "It is sunny."
+        async with live(options).connect(model="local", config=config) as session:
+            await session.send_realtime_input(text="weather?")
+            said, called, cancelled = "", list[str](), list[str]()
+            while "Then not." not in said or not cancelled:
+                for message in await turn(session, said_at_a_call="no, thanks"):
+                    said += message.text or "" if message.server_content else ""
+                    if message.tool_call:
+                        called += [call.id for call in message.tool_call.function_calls]
+                    if message.tool_call_cancellation:
+                        cancelled += message.tool_call_cancellation.ids
+            assert cancelled == called
+
+    talk(agent, work)
+    assert seen[0] == {
+        "name": "weather",
+        "description": "How it is.",
+        "parameters": {
+            "type": "object",
+            "properties": {"town": {"type": "string"}},
+            "required": ["town"],
+        },
+    }
+
+
+def test_our_own_client_with_tools_before_our_own_server() -> None:
+    """`LiveProcessor` runs its tools for an agent behind the protocol as for the service."""
+    asked: list[str] = []
+
+    @tool
+    async def weather(town: str) -> str:
+        asked.append(town)
+        return "grey"
+
+    async def work(options: dict[str, Any]) -> None:
+        client = LiveProcessor("key", http_options=options, tools=[weather])
+        parts = [part async for part in client(Part("weather?"))]
+        assert "".join(it.text for it in parts if it.role == "model").strip() == "It is grey."
+        ends = [it.body for it in parts if isinstance(it.body, TurnComplete)]
+        assert ends == [TurnComplete(1)]
+
+    talk(lambda tools: LiveModelProcessor(forecaster + Speak(FakeVoice()), tools=tools), work)
+    assert asked == ["Ulm"]
+
+
 def test_a_client_that_is_gone_without_a_word() -> None:
     """Whose machine or network has failed holds no session for ever."""
     gone = asyncio.Event()
@@ -187,32 +291,89 @@ def test_our_own_client_before_our_own_server() -> None:
     talk(LiveModelProcessor(Scripted(["Hello there."]) + Speak(FakeVoice())), work)
 
 
+@asynccontextmanager
+async def cli(folder: Path, model: str, *options: str) -> AsyncIterator[dict[str, Any]]:
+    """`vivace serve` in this folder: the HTTP options that lead to it."""
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "vivace.cli", "serve", "--protocol", "gemini-live",
+        "--model", model, "--port", "0", *options, cwd=folder, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert program.stdout is not None
+        lines = [(await program.stdout.readline()).decode() for _ in range(2)]
+        assert lines[0] == "clients trust it by vivace-certificate.pem\n"
+        tls = trusting_tls((folder / "vivace-certificate.pem").read_text())
+        url = lines[1].removeprefix("serving at ").partition(";")[0]
+        yield {"base_url": url, "async_client_args": {"ssl": tls}}
+    finally:
+        program.terminate()
+        await program.wait()
+
+
 def test_the_command_line_serves_the_local_agent(tmp_path: Path) -> None:
     """`vivace serve` tells where it listens and whom to trust, and answers a client of the SDK."""
     (tmp_path / "answers.txt").write_text("Good morning.\n")
 
     async def main() -> None:
-        program = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "vivace.cli", "serve", "--protocol", "gemini-live",
-            "--model", "script:answers.txt", "--port", "0", "--api-key", "mine",
-            cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            assert program.stdout is not None
-            lines = [(await program.stdout.readline()).decode() for _ in range(2)]
-            assert lines[0] == "clients trust it by vivace-certificate.pem\n"
-            tls = trusting_tls((tmp_path / "vivace-certificate.pem").read_text())
-            url = lines[1].removeprefix("serving at ").partition(";")[0]
-            options = {"base_url": url, "async_client_args": {"ssl": tls}}
+        async with cli(tmp_path, "script:answers.txt", "--api-key", "mine") as options:
             with pytest.raises(errors.APIError, match="API key not valid"):
                 await _refused(options, SOUND, "wrong")
             async with live(options, "mine").connect(model="local", config=SOUND) as session:
                 await session.send_realtime_input(text="hello")
                 seen = await turn(session)
             assert sum(len(it.data or b"") for it in seen) > 24_000
-        finally:
-            program.terminate()
-            await program.wait()
+
+    asyncio.run(asyncio.wait_for(main(), 90))
+
+
+def test_the_command_line_serves_a_model_that_calls_the_clients_tools(tmp_path: Path) -> None:
+    """It is told of them, and gets what the client answers; one that calls none is not served."""
+
+    async def answer(exchange: servers.Exchange) -> None:
+        await exchange.begin()
+        *_, last = exchange.json["messages"]
+        if last["role"] == "tool":
+            chunks = list(servers.deltas(f"It is {last['content']}."))
+        else:
+            function = {"name": "weather", "arguments": '{"town": "Ulm"}'}
+            calls = [{"index": 0, "id": "c1", "type": "function", "function": function}]
+            chunks = [
+                servers.chat_chunk({"role": "assistant", "tool_calls": calls}),
+                servers.chat_chunk({}, finish="tool_calls"),
+            ]
+        for chunk in chunks:
+            await exchange.event(chunk)
+        await exchange.event("[DONE]")
+        await exchange.end()
+
+    async def main() -> None:
+        (tmp_path / "answers.txt").write_text("Good morning.\n")
+        config = {**SOUND, "tools": [WEATHER]}
+        async with servers.serve(answer) as openai:
+            async with (
+                cli(tmp_path, f"openai:{openai.url}/v1#fake") as options,
+                live(options).connect(model="local", config=config) as session,
+            ):
+                await session.send_realtime_input(text="weather?")
+                said = ""
+                async with aclosing(session.receive()) as messages:
+                    async for message in messages:
+                        if message.tool_call:
+                            (call,) = message.tool_call.function_calls
+                            assert call.args == {"town": "Ulm"}
+                            done = types.FunctionResponse(
+                                id=call.id, name=call.name, response={"output": "sunny"}
+                            )
+                            await session.send_tool_response(function_responses=done)
+                        elif message.server_content.output_transcription:
+                            said += message.server_content.output_transcription.text
+                assert said.strip() == "It is sunny."
+            (tool,) = openai.exchanges[0].json["tools"]
+            assert tool["function"]["name"] == "weather"
+        async with cli(tmp_path, "script:answers.txt") as options:
+            with pytest.raises(errors.APIError, match="the model scripted cannot call functions"):
+                await _refused(options, config)
+            await _refused(options, SOUND)  # and is not, without them
 
     asyncio.run(asyncio.wait_for(main(), 90))
 

@@ -447,6 +447,42 @@ def test_gemini_fields_and_failed_tools() -> None:
 
 
 @both
+def test_a_model_with_more_tools(kind: str) -> None:
+    """It goes over the connections of the first, with the tools of both; the first has its own."""
+
+    async def main() -> Server:
+        async with serve(lambda each: speak(each, words(kind, "Hm."))) as server:
+            schema = {"type": "object", "properties": {}}
+            one = BUILT[kind](server.url).with_tools([{"name": "look", "parameters": schema}])
+            both = one.with_tools([{"name": "turn", "parameters": schema}])
+            await said(both)
+            await said(one)
+            await one.aclose()
+            return server
+
+    server = cast("Server", real(main))
+    told = [str(it.json["tools"]) for it in server.exchanges]
+    assert [("look" in it, "turn" in it) for it in told] == [(True, True), (True, False)]
+    assert server.connections == 1
+
+
+@both
+def test_what_json_cannot_hold(kind: str) -> None:
+    """Data is left out, and told of; a result is an error to the model. The reply comes."""
+    prompt = [
+        Part.of({"seen": object()}),
+        Part.call("look", id="1"),
+        Part.response("look", {"at": object()}, id="1"),
+        Part("Well?"),
+    ]
+    parts, server = against(kind, lambda each: speak(each, words(kind, "Hm.")), *prompt)
+    assert "does not read 1 × data (application/json)" in parts[0].text
+    assert parts[1].text == "Hm."
+    sent = str(server.exchanges[0].json)
+    assert "the result is lost: this dict cannot be written as JSON: it holds an object" in sent
+
+
+@both
 def test_what_cannot_be_read_is_told(kind: str) -> None:
     """A `status` part comes before the reply."""
     prompt = [Part.of(b"%PDF", "application/pdf"), Part("Read it.")]

@@ -1,20 +1,19 @@
 """Sessions of an agent behind Gemini Live's protocol: who is let in, how long, and how it ends."""
 
 import asyncio
-import json
+import math
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
+from tests.server.front_bench import Client, connected, fronting
 from vivace.audio import AudioFormat
-from vivace.errors import Closed, StageError
-from vivace.flow.channel import Channel
-from vivace.flow.processor import Processor, processor
+from vivace.errors import StageError
+from vivace.flow.processor import processor
 from vivace.part import Audio, Interrupted, Part, TurnComplete
 from vivace.server.gemini_front import GeminiFront
-from vivace.server.gemini_socket import Gone
 
 pytestmark = pytest.mark.virtual
 
@@ -30,101 +29,6 @@ async def echo(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
             turn += 1
             yield Part(part.text, role="model", turn=turn)
             yield Part(TurnComplete(turn), role="model", turn=turn)
-
-
-class Client:
-    """A connection: what the server sees as its socket, and what a client does with it."""
-
-    def __init__(self, key: str = "") -> None:
-        self.key = key
-        self.path = ""
-        self.frames: list[dict[str, Any]] = []  # that have come
-        self.closed: tuple[int, str] | None = None
-        self.reads = asyncio.Event()
-        self.reads.set()
-        self.came = asyncio.Event()
-        self._sent = Channel[str | bytes](64)
-
-    # -- the server's side
-
-    async def recv(self) -> str | bytes:
-        try:
-            return await self._sent.receive()
-        except Closed as error:
-            raise Gone(1006) from error
-
-    async def send(self, data: bytes) -> None:
-        await self.reads.wait()
-        if self.closed is not None:
-            raise Gone(self.closed[0])
-        self.frames.append(json.loads(data))
-        self.came.set()
-
-    async def close(self, code: int, reason: str) -> None:
-        self.closed = self.closed or (code, reason)
-        self._sent.close()
-
-    def abort(self) -> None:
-        self._sent.close()
-
-    async def wait_closed(self) -> int:
-        return 1006
-
-    # -- the client's
-
-    async def say(self, **frame: Any) -> None:
-        await self._sent.send(json.dumps(frame))
-
-    async def set_up(self, **config: Any) -> None:
-        generation = {"responseModalities": ["TEXT"]}
-        await self.say(setup={"model": "models/m", "generationConfig": generation, **config})
-
-    async def ask(self, text: str) -> str:
-        """What is answered, up to the end of the turn."""
-        await self.say(realtimeInput={"text": text})
-        before = len(self.frames)
-        while not any(it.get("turnComplete") for it in self.contents()[before:]):
-            self.came.clear()
-            await self.came.wait()
-        return self.texts(before)
-
-    def contents(self) -> list[dict[str, Any]]:
-        return [it.get("serverContent", {}) for it in self.frames]
-
-    def texts(self, start: int = 0) -> str:
-        turns = [it.get("modelTurn", {}).get("parts", []) for it in self.contents()[start:]]
-        return "".join(part.get("text", "") for parts in turns for part in parts)
-
-    @property
-    def handle(self) -> str:
-        updates = [it.get("sessionResumptionUpdate", {}) for it in self.frames]
-        return str(next(it["newHandle"] for it in updates if "newHandle" in it))
-
-    def leave(self) -> None:
-        self.closed = (1006, "")
-        self._sent.close()
-
-
-@asynccontextmanager
-async def connected(front: GeminiFront, client: Client, **config: Any) -> AsyncIterator[Client]:
-    """`client`, let in; at the end it has left."""
-    serving = asyncio.create_task(front.handle(client))
-    await client.set_up(**config)
-    await asyncio.sleep(0.1)
-    try:
-        yield client
-    finally:
-        client.leave()
-        await serving
-
-
-@asynccontextmanager
-async def fronting(agent: Processor, **options: Any) -> AsyncIterator[GeminiFront]:
-    front = GeminiFront(agent, **options)
-    try:
-        yield front
-    finally:
-        await front.aclose()
 
 
 async def test_fifty_at_once_each_get_their_own_answers() -> None:
@@ -186,8 +90,57 @@ async def test_only_the_clients_own_tools_are_called_there() -> None:
     async with fronting(calls) as front, connected(front, Client(), tools=tools) as client:
         await client.say(realtimeInput={"text": "on"})
         await asyncio.sleep(1)
-        called = [it["toolCall"]["functionCalls"] for it in client.frames if "toolCall" in it]
-        assert called == [[{"id": "c2", "name": "lamp", "args": {}}]]
+        assert client.called == [{"id": "c2", "name": "lamp", "args": {}}]
+
+
+@pytest.mark.parametrize("sent", [True, False])
+async def test_a_call_that_the_agent_answers_itself(sent: bool) -> None:
+    """The client is told that it is not wanted; it is not even asked if there is time for that."""
+
+    @processor
+    async def impatient(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            if part.text == "on":
+                yield Part("Wait.", role="model", turn=1)
+                yield Part.call("lamp", id="c1", turn=1)
+            elif part.text == "no":
+                yield Part.response("lamp", id="c1", error="too late")
+            elif part.function_response:
+                yield Part("never")
+
+    tools = [{"functionDeclarations": [{"name": "lamp"}]}]
+    async with fronting(impatient) as front, connected(front, Client(), tools=tools) as client:
+        if not sent:
+            client.reads.clear()
+        await client.say(realtimeInput={"text": "on"})
+        await asyncio.sleep(1)
+        await client.say(realtimeInput={"text": "no"})
+        await asyncio.sleep(1)
+        client.reads.set()
+        await asyncio.sleep(1)
+        assert [it["id"] for it in client.called] == ["c1"] * sent
+        assert client.cancelled == ["c1"] * sent
+
+
+async def test_a_call_that_json_cannot_hold() -> None:
+    """The agent gets the error as the answer; no number is null, as everywhere."""
+
+    @processor
+    async def odd(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            if part.text == "on":
+                yield Part.call("lamp", {"at": object()}, id="c1")
+                yield Part.call("lamp", {"level": math.nan}, id="c2")
+            elif part.function_response:
+                yield Part(part.function_response.error, role="model")
+
+    tools = [{"functionDeclarations": [{"name": "lamp"}]}]
+    async with fronting(odd) as front, connected(front, Client(), tools=tools) as client:
+        await client.say(realtimeInput={"text": "on"})
+        await asyncio.sleep(1)
+        assert client.called == [{"id": "c2", "name": "lamp", "args": {"level": None}}]
+        assert "this dict cannot be written as JSON" in client.texts()
+        assert client.closed is None
 
 
 def test_nobody_can_be_served() -> None:

@@ -1,17 +1,20 @@
 """What a frame of a Gemini Live client may look like, and in what words another one is refused."""
 
+import copy
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from vivace.models.live_facts import facts_of
+from vivace.server.gemini_order import Order
 from vivace.server.gemini_wire import (
     ActivityEnded,
     ActivityStarted,
     AudioHeard,
     Content,
-    Order,
     Refused,
     Setup,
     TextHeard,
@@ -87,15 +90,19 @@ def test_tool_answers() -> None:
         ),
         ('{"realtimeInput": {}}', "this one has []"),
         ('{"realtimeInput": {"mediaChunks": []}}', "media_chunks is deprecated"),
-        ('{"realtimeInput": {"text": 1}}', "TYPE_STRING"),
+        ('{"realtimeInput": {"text": 1}}', "'realtime_input.text': a text was expected"),
+        ('{"realtimeInput": {"text": "\\ud800"}}', "it is not valid UTF-8"),
         ('{"realtimeInput": {"audio": {"data": 1}}}', "TYPE_BYTES"),
         ('{"realtimeInput": {"audio": {"data": "a"}}}', "Base64 decoding failed"),
         ('{"realtimeInput": {"audio": {"data": "AA=="}}}', "1 bytes"),
         ('{"realtimeInput": {"audio": {"mimeType": "audio/pcm;x=1"}}}', "Unsupported audio"),
+        ('{"realtimeInput": {"audio": {"mimeType": "audio/pcm;rate=0"}}}', "rate from 8000 to 192"),
+        ('{"realtimeInput": {"audio": {"mimeType": "audio/pcm;rate=9999999"}}}', "Unsupported"),
+        ('{"realtimeInput": {"audio": {"mimeType": "audio/pcm;rate=-1"}}}', "Unsupported audio"),
         ('{"realtimeInput": {"video": {"mimeType": "text/plain"}}}', "Unsupported video"),
         ('{"clientContent": {"turns": [{"role": "system"}]}}', "valid role"),
         ('{"toolResponse": {}}', "no function_responses"),
-        ('{"toolResponse": {"functionResponses": [{"response": 1}]}}', "must be an object"),
+        ('{"toolResponse": {"functionResponses": [{"response": 1}]}}', "an object was expected"),
     ],
 )
 def test_what_is_refused(frame: str, told: str) -> None:
@@ -104,6 +111,63 @@ def test_what_is_refused(frame: str, told: str) -> None:
         parse(frame)
     assert caught.value.code == 1007
     assert told in caught.value.reason
+
+
+WHOLE: list[dict[str, Any]] = [
+    {
+        "setup": {
+            "model": "models/m",
+            "generationConfig": {
+                "responseModalities": ["AUDIO"],
+                "thinkingConfig": {"thinkingLevel": "LOW"},
+            },
+            "systemInstruction": {"parts": [{"text": "a"}]},
+            "tools": [{"functionDeclarations": [{"name": "f", "behavior": "BLOCKING"}]}],
+            "sessionResumption": {"handle": "h"},
+            "realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}},
+            "historyConfig": {"initialHistoryInClientContent": False},
+        }
+    },
+    {"clientContent": {"turns": [{"role": "user", "parts": [{"text": "a"}]}]}},
+    {"realtimeInput": {"audio": {"data": "AAA=", "mimeType": "audio/pcm;rate=16000"}}},
+    {"realtimeInput": {"video": {"data": "AAA=", "mimeType": "image/jpeg"}}},
+    {"realtimeInput": {"activityStart": {}}},
+    {"toolResponse": {"functionResponses": [{"id": "f", "name": "a", "response": {"b": 1}}]}},
+]
+ODD: list[Any] = [None, True, 3, -1.5, "x", "", [], [1], [None], [[]], {}, {"a": 1}, "\ud800"]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    keys = value if isinstance(value, dict) else range(len(value) if isinstance(value, list) else 0)
+    for key in keys:
+        yield from places(value[key], (*path, key))
+
+
+def put(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
+    if not path:
+        return odd
+    value = copy.copy(value)
+    value[path[0]] = put(value[path[0]], path[1:], odd)
+    return value
+
+
+@pytest.mark.parametrize("frame", WHOLE, ids=lambda it: "-".join(it))
+def test_rubbish_at_every_place(frame: dict[str, Any]) -> None:
+    """Whatever stands there, a message is read or refused, and nothing else is raised."""
+    facts, _ = facts_of("gemini-3.8-live")
+    for path in places(frame):
+        for odd in ODD:
+            with suppress(Refused):
+                message = parse(json.dumps(put(frame, path, odd)))
+                setup = message if isinstance(message, Setup) else Setup("m", {})
+                Order(setup, facts, resumed=False).check(message)
+
+
+def test_null_is_as_if_it_were_not_there() -> None:
+    """As in every message of the service."""
+    config = {"sessionResumption": None, "tools": None, "generationConfig": None}
+    assert read(setup={"model": "m", **config}) == read(setup={"model": "m"})
 
 
 def test_order() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from vivace.cli.interrupt import Checkpoint
 from vivace.flow.processor import Processor
 from vivace.live.live_model import LiveModelProcessor
@@ -13,9 +15,18 @@ from vivace.processors.detect_speech import DetectSpeech
 from vivace.processors.detect_turn import DetectTurn
 from vivace.processors.rate_limit import AudioRateLimiter
 from vivace.processors.speak import Speak
+from vivace.processors.tool import ToolSource
 from vivace.processors.transcribe import Transcribe
 
-__all__ = ["build"]
+__all__ = ["build", "load"]
+
+
+class Around(Protocol):
+    """Puts an agent together around a model. tools: that the agent runs when the model calls."""
+
+    def __call__(
+        self, model: Processor, pacer: AudioRateLimiter, tools: ToolSource = ()
+    ) -> Processor: ...
 
 
 def build(model: Processor, pacer: AudioRateLimiter, check: Checkpoint) -> Processor:
@@ -23,6 +34,11 @@ def build(model: Processor, pacer: AudioRateLimiter, check: Checkpoint) -> Proce
 
     check: called between two loads; it may raise.
     """
+    return load(check)(model, pacer)
+
+
+def load(check: Checkpoint) -> Around:
+    """Load the ears and the voice: what puts an agent together around a model, any number."""
     ears = Silero.load()
     check()
     transcriber = Whisper.load()
@@ -32,4 +48,8 @@ def build(model: Processor, pacer: AudioRateLimiter, check: Checkpoint) -> Proce
     voice = Hibari.load()
     check()
     hear = DetectSpeech(ears) + Transcribe(transcriber) + DetectTurn(turns)
-    return hear + LiveModelProcessor(model + Speak(voice)) + pacer
+
+    def around(model: Processor, pacer: AudioRateLimiter, tools: ToolSource = ()) -> Processor:
+        return hear + LiveModelProcessor(model + Speak(voice), tools=tools) + pacer
+
+    return around

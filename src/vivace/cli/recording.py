@@ -245,6 +245,9 @@ class Recording:
                 self._dismiss(news["text"])
             case "failed":
                 self.failures.append(Failure(news["what"], news["error"], number, at))
+            case "no_answer":
+                error = f"none came within {news['after_s']:g} s"
+                self.failures.append(Failure("answer", error, number, at))
 
     def _dismiss(self, text: str) -> None:
         """The news overtakes the text that it is about, or comes just after it."""

@@ -10,8 +10,10 @@ from vivace.cli import weights
 from vivace.cli.interrupt import interruptible
 from vivace.cli.terminal import stdout
 from vivace.errors import StageError
-from vivace.models.spec import turn_model
+from vivace.flow.processor import Processor
+from vivace.models.spec import told_of, turn_model
 from vivace.processors.rate_limit import AudioRateLimiter
+from vivace.processors.tool import Toolbox
 from vivace.server.certificate import server_tls, throw_away_tls
 from vivace.server.gemini_front import GeminiFront
 from vivace.server.gemini_socket import listen
@@ -46,10 +48,15 @@ def serve(
     with interruptible() as check:
         model = turn_model(spec)
         weights.ensure(weights.EARS)
-        from vivace.cli.agent import build
+        from vivace.cli.agent import load
 
-        agent = build(model, AudioRateLimiter(), check)
-        front = GeminiFront(agent, keys, max_sessions=sessions)
+        around = load(check)
+    pacer = AudioRateLimiter()
+
+    def agent(tools: Toolbox) -> Processor:
+        return around(told_of(tools.declarations, model), pacer, tools)
+
+    front = GeminiFront(agent, keys, max_sessions=sessions)
     asyncio.run(_serve(front, tls, host, port))
 
 

@@ -75,6 +75,11 @@ class Lines:
                 self._print(at, "agent", f"begins; ms since the end of speech: {steps}")
             case Data(value={"event": "failed", "what": what, "error": error}):
                 self._print(at, "agent", f"{what} failed: {error}")
+            case Data(value={"event": "no_answer", "after_s": after_s}):
+                self._print(at, "agent", f"has not answered within {after_s:g} s")
+            case Data(value={"event": "connection", "state": "reconnecting"} as lost):
+                why = f"{lost['code']} {lost['reason']}".strip()
+                self._print(at, "agent", f"is gone ({why}); called again in {lost['wait_s']:.1f} s")
             case Held():
                 self._print(at, "agent", "is held")
             case Resumed():

@@ -10,6 +10,7 @@ import math
 
 from vivace.live.agenda import Agenda
 from vivace.live.answering import Answering, Manners
+from vivace.live.heard_clock import HeardClock
 from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply
 from vivace.machines.floor import Event, State
 from vivace.machines.interrupt import Overlap
@@ -42,7 +43,6 @@ from vivace.part import Event as Seen
 __all__ = ["Conversation"]
 
 _ANSWERED_S = 0.5  # "yes" so shortly before the end of a reply was an answer to it
-_DRIFT = 1e-3  # seconds a second: far more than two clocks of quartz ever do
 
 
 class Conversation(Machine):
@@ -74,8 +74,7 @@ class Conversation(Machine):
         self._dismissed_at = -math.inf
         self._speaking = False  # the user is, also where that means nothing to the floor
         self._nobody_ends_it = False  # the pause: no detector tells whether the turn is over
-        self._heard_at = 0.0  # media time up to which the user's audio has come
-        self._behind = math.inf  # the clock minus media time
+        self._heard = HeardClock()
         self._idle_since = zero
         self._finishing = False
         self._paused: int | None = None  # the reply that the program holds
@@ -193,11 +192,11 @@ class Conversation(Machine):
         match part.body:
             case SpeechStarted(at=at, probability=probability):
                 if not self._listening():
-                    self._memory.sound.began(self._heard_at - at)
+                    self._memory.sound.began(self._heard.heard_at - at)
                 return [part, *self._speech_started(at, probability, now)]
             case SpeechEnded(at=at) as ended:
                 self._agent.ended_at = at
-                self._news.latency.speech_ended(min(now, at + self._behind))
+                self._news.latency.speech_ended(min(now, self._heard.when(at)))
                 return [part, *self._speech_ended(ended, now)]
             case TurnEnded():
                 return [part, *self._turn_ended(now)]
@@ -230,7 +229,7 @@ class Conversation(Machine):
         out += self._agent.happened(Event.SPEECH_STARTED, now)
         if replying:
             if self._floor.state == State.OVERLAP:
-                out.append(self._news.held(self._floor.turn, now, at + self._behind))
+                out.append(self._news.held(self._floor.turn, now, self._heard.when(at)))
             return out + self._agent.judged(self._overlap.began(now, probability), now)
         return out + self._replies.read_ahead()
 
@@ -283,10 +282,7 @@ class Conversation(Machine):
         return self._replies.guess(None if text is None else text.derive(metadata={}))
 
     def _audio(self, audio: Audio, at: float | None, now: float) -> list[Output]:
-        self._heard_at = self._heard_at + audio.seconds if at is None else at + audio.seconds
-        # Audio comes late by what the stages before needed, and by varying amounts: the least of
-        # them tells best when it was spoken. Clocks drift apart, so the least is let go slowly.
-        self._behind = min(self._behind + _DRIFT * audio.seconds, now - self._heard_at)
+        self._heard.hear(audio.seconds, at, now)
         self._memory.hear(audio, listening=self._listening())
         return []
 

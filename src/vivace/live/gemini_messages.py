@@ -66,11 +66,11 @@ def _content(content: Any) -> dict[str, Any]:
     told = "" if reason is None or reason.value in _DONE else reason.value
     return {
         "sound": tuple(_audio(it.inline_data) for it in parts if it.inline_data is not None),
-        "text": "".join(it.text for it in parts if it.text and not it.thought),
-        "said": (said.text or "") if said is not None else "",
-        "heard": (heard.text or "") if heard is not None else "",
+        "text": _text("".join(it.text for it in parts if it.text and not it.thought)),
+        "said": _text(said.text) if said is not None else "",
+        "heard": _text(heard.text) if heard is not None else "",
         "finished": heard is not None and bool(heard.finished),
-        "interim": (interim.text or "") if interim is not None else "",
+        "interim": _text(interim.text) if interim is not None else "",
         "interrupted": bool(content.interrupted),
         "generation_complete": bool(content.generation_complete),
         "turn_complete": bool(content.turn_complete),
@@ -78,6 +78,13 @@ def _content(content: Any) -> dict[str, Any]:
         "waiting": bool(content.waiting_for_input),
         "busy": status is not None and status.value == "IN_PROGRESS",
     }
+
+
+def _text(text: str | None) -> str:
+    """Raises ValueError for half a character, which nobody could write down."""
+    if text:
+        text.encode()
+    return text or ""
 
 
 def _audio(blob: Any) -> Audio:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from vivace.errors import ModelUnreachable, StageError
 from vivace.flow.drive import drive
@@ -82,9 +82,11 @@ class LiveProcessor(Processor):
         facts, told = facts_of(model_name)
         if told:
             warnings.warn(told, UserWarning, stacklevel=2)
-        if on_silence not in ("tell", "nudge", "reconnect"):
+        _check_choice("on_silence", on_silence, get_args(OnSilence))
+        _check_choice("text_as", text_as, get_args(TextAs))
+        if not answer_within_s > 0:
             raise StageError(
-                f"on_silence={on_silence!r} is not known; use 'tell', 'nudge' or 'reconnect'"
+                f"answer_within_s={answer_within_s!r}: no model is as fast; use seconds above 0"
             )
         self._facts = facts
         self._model = model_name
@@ -223,4 +225,17 @@ class LiveProcessor(Processor):
         theirs = dict(http_options.get("async_client_args") or {})
         options = {**http_options, "async_client_args": {**ours, **theirs}}
         make: Callable[..., Any] = self._genai.Client
-        return make(api_key=key, http_options=options)
+        try:
+            return make(api_key=key, http_options=options)
+        except ValueError as error:
+            raise StageError(f"http_options cannot be used: {error}") from error
+        except OSError as error:  # the SDK reads the certificates that it is to trust
+            raise ModelUnreachable(
+                "the certificates to trust cannot be read; check SSL_CERT_FILE and SSL_CERT_DIR: "
+                f"{error}"
+            ) from error
+
+
+def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise StageError(f"{name}={value!r} is not known; use one of: {', '.join(known)}")

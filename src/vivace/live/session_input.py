@@ -7,11 +7,13 @@ or a detector's; where there is neither, sound that is loud enough may have been
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 
+from vivace.live.heard_clock import HeardClock
 from vivace.live.session_rules import SessionRules
+from vivace.machines.json_text import json_text
 from vivace.machines.loud_speech import LoudSpeech
 from vivace.machines.outbound import (
     ActivityEnd,
@@ -45,17 +47,20 @@ _LATER = 16  # events that wait until nobody speaks: then the oldest is let go
 
 class Took(msgspec.Struct, frozen=True):
     """What a part was. passes: others downstream want it, too. started: a sound began, so likely
-    speech. ended: it has ended. typed: it was text of a turn of its own. cuts: a reply."""
+    speech. ended: it has ended. at: when, on the clock. typed: it was text of a turn of its own.
+    cuts: a reply."""
 
     passes: bool = False
     started: float | None = None
     ended: bool = False
+    at: float = math.inf
     typed: bool = False
     cuts: bool = False
 
 
 class SessionInput:
-    """heard_at: media time up to which the user's sound has come. owed: an answer is."""
+    """clock: says when the user's sound was made. owed_due: until when the answer
+    that is owed is waited for. linger_due: likewise, where nobody knows whether one is."""
 
     def __init__(self, outbound: Outbound, rules: SessionRules) -> None:
         self._outbound = outbound
@@ -71,9 +76,10 @@ class SessionInput:
         self._loud = False  # sound that may be speech was not answered
         self._goes_on = False  # what is owed is no more than the rest of a reply
         self._nudged = False  # for the answer that is owed now
-        self.heard_at: float = 0.0
+        self.clock: HeardClock = HeardClock()
         self.unanswered_sound: bool = False
         self.owed_due: float = math.inf
+        self.linger_due: float = math.inf
 
     # -- what is owed -------------------------------------------------------------------------
 
@@ -103,6 +109,11 @@ class SessionInput:
         self._nudged = False
         self.given_up()
 
+    def reply_begins(self) -> None:
+        """It is there, or what was not known to be owed is."""
+        self.answered()
+        self.linger_due = math.inf
+
     def reply_over(self) -> None:
         """The reply under way is: what was said meanwhile is not answered by it."""
         if self._goes_on:
@@ -114,8 +125,10 @@ class SessionInput:
         self._loud = self.unanswered_sound = False
         self._spoken = not self._is_told
 
-    def went(self, messages: Iterable[Message], now: float) -> None:
+    def went(self, messages: Sequence[Message], now: float) -> None:
         """Messages have gone out: what they ask for is owed from then on."""
+        if messages and self.lingers:
+            self.linger(now)
         for message in messages:
             match message:
                 case SendAudio():
@@ -129,8 +142,17 @@ class SessionInput:
                 case _:
                     pass
 
-    def finish(self, now: float) -> None:
-        """The input has ended."""
+    @property
+    def lingers(self) -> bool:
+        """True while an answer may come, though none is owed."""
+        return self.linger_due < math.inf
+
+    def linger(self, now: float) -> None:
+        """From now on it is waited for so long."""
+        self.linger_due = now + self._rules.linger_s
+
+    def finish(self, now: float, *, answering: bool) -> None:
+        """The input has ended. answering: a reply is under way."""
         self._outbound.flush()
         if self._active:
             self._end_activity(now)
@@ -138,28 +160,34 @@ class SessionInput:
             self._outbound.put(AudioEnd())
             if self._loud:
                 self.ask(now)
+        if self.unanswered_sound and not (self.owed or answering):
+            self.linger(now)
 
     # -- what comes ---------------------------------------------------------------------------
 
     def take(self, part: Part, now: float, *, over: bool = False) -> Took:
-        """Line up what is to be sent of a part. over: a reply is being heard."""
+        """Line up what is to be sent of a part. over: a reply is being heard.
+
+        Raises PartError for data that cannot be written.
+        """
         match part.body:
             case Audio() as audio:
-                return self._hear(audio, part.at)
+                return self._hear(audio, part.at, now)
             case Image(data=data):
                 self._outbound.look(data)
                 return Took()
-            case SpeechStarted(probability=probability):
+            case SpeechStarted(at=at, probability=probability):
                 self._is_told = self._spoken = True
+                self.linger_due = math.inf
                 if not self._automatic and not self._active:
                     self._active = True
                     self._outbound.put(ActivityStart())
-                return Took(passes=True, started=probability)
-            case SpeechEnded(turn_follows=follows):
+                return Took(passes=True, started=probability, at=self.clock.when(at))
+            case SpeechEnded(at=at, turn_follows=follows):
                 self._spoken &= not over  # it came to nothing: a cough
                 if not follows:
                     self._turn_ended(now)
-                return Took(passes=True, ended=True)
+                return Took(passes=True, ended=True, at=self.clock.when(at))
             case TurnEnded():
                 self._turn_ended(now)
                 return Took(passes=True)
@@ -174,15 +202,15 @@ class SessionInput:
             case Event() as event:
                 return self._see(event, now, over=over)
             case Data(value=value) if value is not None:
-                self._tell(msgspec.json.encode(value).decode())
+                self._tell(json_text(value))
                 return Took()
             case _:
                 return Took(passes=True)
 
-    def _hear(self, audio: Audio, at: float | None) -> Took:
+    def _hear(self, audio: Audio, at: float | None, now: float) -> Took:
         self._outbound.hear(audio.pcm)
         self._has_sound = self.unanswered_sound = True
-        self.heard_at = (self.heard_at if at is None else at) + audio.seconds
+        self.clock.hear(audio.seconds, at, now)
         if not self._is_told:
             self._loud |= "started" in self._level.hear(audio)
         return Took()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from vivace.live.news import News
+from vivace.machines.json_text import json_text, writable
 from vivace.machines.machine import Item, Output
 from vivace.machines.outbound import Message, Outbound, Result, SendResults, SendText
 from vivace.machines.tools import Enter, Scheduling, ToolCalls, ToolOutput, ToolRules
@@ -116,7 +117,7 @@ class SessionTools:
         if given is None or unwanted:
             return
         scheduling = self._scheduling.get(response.name, "")
-        result = Result(_writable(response), given or id, scheduling)
+        result = Result(writable(response), given or id, scheduling)
         self.asks = gone or result.asks
         told = SendResults((result,))
         self._outbound.put(self.as_text(told) if gone else told)
@@ -126,21 +127,7 @@ class SessionTools:
         return SendText(" ".join(_said(it.response) for it in results.results))
 
 
-def _writable(response: Response) -> Response:
-    """As JSON can hold it: else the server would refuse it, and have no answer."""
-    try:
-        result = msgspec.json.decode(msgspec.json.encode(response.result, enc_hook=_refuse))
-    except (TypeError, ValueError) as error:
-        why = f"the result cannot be written as JSON: {error}"
-        return msgspec.structs.replace(response, result=None, error=response.error or why)
-    return msgspec.structs.replace(response, result=result)
-
-
-def _refuse(value: object) -> object:
-    raise TypeError(f"it holds a {type(value).__name__}")
-
-
 def _said(response: Response) -> str:
     if response.error:
         return f"({response.name} failed: {response.error})"
-    return f"({response.name} answered: {msgspec.json.encode(response.result).decode()})"
+    return f"({response.name} answered: {json_text(response.result)})"

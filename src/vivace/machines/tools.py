@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from typing import Literal, TypeAlias, Union
 
 import msgspec
 
-from vivace.errors import StageError
 from vivace.machines.machine import Cancel, Item, Job, JobDone, JobFailed
+from vivace.machines.tool_rules import Scheduling, Timed, ToolRules
 from vivace.part import Call, Part, Response
 
 __all__ = [
@@ -25,6 +24,7 @@ __all__ = [
     "GoOn",
     "RunTool",
     "Scheduling",
+    "Timed",
     "ToolCalls",
     "ToolOutput",
     "ToolRules",
@@ -37,31 +37,6 @@ _STOPPED = "it was cancelled, since the reply was interrupted"
 
 Who: TypeAlias = Literal["idle", "agent", "user"]
 """Who has the floor. "user" also while it is open whether a sound of the user's interrupts."""
-
-
-class Scheduling(StrEnum):
-    """When the result of a tool enters the conversation."""
-
-    BLOCKING = "blocking"  # the reply waits for it, and goes on with it
-    WHEN_IDLE = "when_idle"  # the model is told once nobody speaks
-    SILENT = "silent"  # the model knows it when it is asked next
-    INTERRUPT = "interrupt"  # the model is told at once, in the middle of a reply too
-
-
-class ToolRules(msgspec.Struct, frozen=True):
-    """How the calls of one tool are treated.
-
-    timeout_s: a call that takes longer has failed. cancellable: an interruption of the reply that
-    made the call stops it.
-    """
-
-    scheduling: Scheduling = Scheduling.BLOCKING
-    timeout_s: float = 30.0
-    cancellable: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.timeout_s > 0:
-            raise StageError(f"timeout_s={self.timeout_s}: no tool is as fast; use more than 0")
 
 
 _ANY = ToolRules()  # of tools that there are not
@@ -227,6 +202,10 @@ class ToolCalls:
         out = self._out.get(call.id)
         if out is None or out.job is not job:
             return []
+        if isinstance(timed := response.result, Timed):
+            response = msgspec.structs.replace(response, result=timed.result)
+            if out.scheduling == Scheduling.WHEN_IDLE:
+                out.scheduling = timed.scheduling
         return self._answer(out, response) + self._begin(now) + self._settle(now)
 
     def answered(self, part: Part, now: float) -> list[ToolOutput]:

@@ -7,10 +7,12 @@ import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from copy import copy
 from typing import Any
 
 from vivace.errors import ModelError, ModelUnreachable
 from vivace.flow.processor import Processor
+from vivace.machines.json_text import writable
 from vivace.models.messages import (
     Conversation,
     conversation,
@@ -81,6 +83,12 @@ class Gemini(Processor):
         self._tls = self._http.create_ssl_context()
         self._clients = PerLoop(self._client, self._close)
         self._calls: dict[asyncio.Task[Any] | None, list[Any]] = {}
+
+    def with_tools(self, tools: Sequence[Mapping[str, Any]]) -> Gemini:
+        """The same, over the same connections, with these tools as well."""
+        other = copy(self)
+        other._tools = [*self._tools, *map(_declaration, tools)]
+        return other
 
     async def aclose(self) -> None:
         """Close the connections of this loop now, rather than when the loop ends."""
@@ -255,6 +263,7 @@ def _declaration(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(result: Response) -> dict[str, Any]:
+    result = writable(result)
     if result.error:
         return {"error": result.error}
     return dict(result.result) if isinstance(result.result, dict) else {"output": result.result}

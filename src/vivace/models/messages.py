@@ -15,6 +15,7 @@ import msgspec
 
 from vivace.audio import AudioFormat, to_pcm16
 from vivace.errors import PartError
+from vivace.machines.json_text import json_text, writable
 from vivace.part import Audio, Call, Data, Event, Image, Part, Response, Signal
 
 __all__ = ["Conversation", "Turn", "conversation", "result_text", "skipped_note", "spoken", "wav"]
@@ -121,11 +122,10 @@ def skipped_note(name: str, skipped: Sequence[Part]) -> Part:
 
 def result_text(result: Response) -> str:
     """What a tool answered, as text."""
-    if result.error:
-        return f"error: {result.error}"
-    if isinstance(result.result, str):
+    if isinstance(result.result, str) and not result.error:
         return result.result
-    return msgspec.json.encode(result.result).decode()
+    result = writable(result)
+    return f"error: {result.error}" if result.error else json_text(result.result)
 
 
 def spoken(parts: Iterable[Part]) -> list[Part]:
@@ -178,7 +178,10 @@ def _readable(part: Part, reads: Collection[type]) -> Part | None:
         # The agent's own sound without words is a tone or silence: nothing was said.
         return part.derive(body=body.words) if body.words or _role(part) == "model" else None
     if isinstance(body, Data) and not body.data:
-        return part.derive(body=msgspec.json.encode(body.value).decode())
+        try:
+            return part.derive(body=json_text(body.value))
+        except PartError:
+            return None
     return part if type(body) in reads else None
 
 

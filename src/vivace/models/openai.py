@@ -6,6 +6,7 @@ import base64
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, TypeAlias
 
 import msgspec
@@ -77,10 +78,20 @@ class OpenAI(Processor):
         self._tls = self._http.create_ssl_context()
         self._clients = PerLoop(self._client, self._close)
         self._reads = {Call, Response, *([Image] if images else []), *([Audio] if audio else [])}
-        functions = [{"type": "function", "function": dict(tool)} for tool in tools]
         self._request: Json = {"model": model, "stream": True, **(options or {})}
+        self._add_tools(tools)
+
+    def with_tools(self, tools: Sequence[Mapping[str, Any]]) -> OpenAI:
+        """The same, over the same connections, with these tools as well."""
+        other = copy(self)
+        other._add_tools(tools)
+        return other
+
+    def _add_tools(self, tools: Sequence[Mapping[str, Any]]) -> None:
+        functions = [{"type": "function", "function": dict(tool)} for tool in tools]
         if functions:
-            self._request["tools"] = functions
+            known = self._request.get("tools", [])
+            self._request = {**self._request, "tools": [*known, *functions]}
 
     async def aclose(self) -> None:
         """Close the connections of this loop now, rather than when the loop ends."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 from vivace.errors import ModelSpec
 from vivace.flow.processor import Processor
 
-__all__ = ["FORMS", "turn_model"]
+__all__ = ["FORMS", "told_of", "turn_model"]
 
 FORMS = (
     ("smollm2", "the small language model that runs on this machine (the default)"),
@@ -29,6 +30,23 @@ def turn_model(spec: str) -> Processor:
     if build is None:
         raise _wrong(spec, f"{kind!r} is no kind of model")
     return build(spec, rest)
+
+
+class _Calls(Protocol):
+    def with_tools(self, tools: Sequence[Mapping[str, Any]]) -> Processor: ...
+
+
+def told_of(tools: Sequence[Mapping[str, Any]], model: Processor) -> Processor:
+    """`model`, which may call these tools. Raises ModelSpec if it can call none."""
+    if not tools:
+        return model
+    if not hasattr(model, "with_tools"):
+        names = ", ".join(str(tool["name"]) for tool in tools)
+        raise ModelSpec(
+            f"the model {model.name} cannot call functions, and so not {names}; leave tools out, "
+            "or use a model that can: openai: or gemini:"
+        )
+    return cast("_Calls", model).with_tools(tools)
 
 
 def _smollm2(spec: str, rest: str) -> Processor:

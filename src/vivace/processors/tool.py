@@ -16,7 +16,7 @@ import msgspec
 
 from vivace.errors import StageError, ToolError
 from vivace.flow.worker import in_thread
-from vivace.machines.tools import Scheduling, ToolRules
+from vivace.machines.tools import Scheduling, Timed, ToolRules
 from vivace.part import Call
 from vivace.processors.tool_schema import Arguments, read_docstring
 
@@ -34,8 +34,8 @@ class Tool:
     """Something that a model may call.
 
     name: of letters, digits, "_" and "-". description: for the model. parameters: JSON schema of an
-    object. do: gets the arguments, and returns what msgspec can encode, or raises; without it, the
-    program answers the calls. rules: see `tool`.
+    object. do: gets the arguments, and returns what msgspec can encode (or that as `Timed`), or
+    raises; without it, the program answers the calls. rules: see `tool`.
 
     Raises StageError for a name that models refuse.
     """
@@ -72,7 +72,10 @@ class Tool:
         if self._do is None:
             raise ToolError(f"{self.name} is answered by the program, and cannot be run")
         try:
-            return _as_json(await self._do(args))
+            result = await self._do(args)
+            if isinstance(result, Timed):
+                return Timed(_as_json(result.result), result.scheduling)
+            return _as_json(result)
         except ToolError:
             raise
         except (Exception, SystemExit) as error:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
-    "call", "cancellation", "content", "go_away", "heard", "merged", "resumption", "said",
-    "set_up_complete", "usage",
+    "Frame", "call", "called_in", "cancellation", "content", "go_away", "heard", "merged",
+    "resumption", "said", "set_up_complete", "usage",
 ]  # fmt: skip
 
 Frame = dict[str, Any]
@@ -50,6 +50,11 @@ def call(name: str, args: Mapping[str, Any] | None = None, id: str | None = None
     """The model calls a function."""
     one: Frame = {"name": name, "args": dict(args or {})}
     return {"toolCall": {"functionCalls": [one if id is None else {"id": id, **one}]}}
+
+
+def called_in(frame: Frame) -> list[str]:
+    """The ids of the calls that a frame makes; "" for one without."""
+    return [it.get("id", "") for it in frame.get("toolCall", {}).get("functionCalls", ())]
 
 
 def cancellation(*ids: str) -> Frame:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
 from vivace.audio import AudioFormat
-from vivace.errors import Closed, StageError
+from vivace.errors import Closed, PartError, StageError, VivaceError
 from vivace.flow.channel import Channel
 from vivace.flow.processor import Processor
 from vivace.flow.scope import Scope
+from vivace.machines.json_text import plain
 from vivace.machines.transcripts import is_interim
 from vivace.models.live_facts import LiveFacts
 from vivace.part import (
@@ -24,22 +25,28 @@ from vivace.part import (
     Image,
     Interrupted,
     Part,
+    Response,
     SpeechEnded,
     SpeechStarted,
     TurnComplete,
     TurnEnded,
 )
 from vivace.processors.resample import resampled
+from vivace.processors.tool import Toolbox
 from vivace.server.gemini_frames import (
     Frame,
     call,
+    called_in,
+    cancellation,
     content,
     heard,
     resumption,
     said,
     set_up_complete,
 )
+from vivace.server.gemini_order import Order
 from vivace.server.gemini_socket import Gone, Socket, Visitor
+from vivace.server.gemini_tools import ClientTools, result_of
 from vivace.server.gemini_wire import (
     ActivityEnded,
     ActivityStarted,
@@ -48,10 +55,10 @@ from vivace.server.gemini_wire import (
     ClientMessage,
     Content,
     ImageSeen,
-    Order,
     Refused,
     Setup,
     TextHeard,
+    ToolAnswer,
     ToolAnswers,
 )
 
@@ -60,6 +67,7 @@ __all__ = ["GeminiFront"]
 _RATE_HZ = 24_000  # what clients of the service expect
 _FRAMES = 1024  # that wait for a client: then the agent waits
 _PARTS = 256  # of the user's that wait for the agent
+_CALLS = 4096  # that may be answered: far more than are ever out
 _KEPT_S = 120.0  # how long a session without a connection is kept
 _SET_UP_S = 10.0  # for a client to say what it wants
 _SILENCE_S = 1.5  # of it, so that a detector hears that the user has finished
@@ -67,14 +75,22 @@ _FACTS = LiveFacts(content="always", tools="non_blocking", thinking_level=True)
 
 
 class GeminiFront:
-    """agent: holds each conversation. keys: that clients may come with; any if there are none.
-    max_sessions: at once. One that waits for its client to come back gives way to a new one.
+    """agent: holds each conversation; or a function that makes one for each, of the tools that its
+    client has declared, which the agent runs like its own. One that is given, and not made, knows
+    nothing of them: what it calls by their names is called, and the answers come as parts.
+    keys: that clients may come with; any if there are none. max_sessions: at once. One that waits
+    for its client to come back gives way to a new one.
 
-    What an agent raises ends its session, and goes to the exception handler of the loop.
+    What an agent raises ends its session, and goes to the exception handler of the loop. What the
+    function raises of ours refuses the client, with its words.
     """
 
     def __init__(
-        self, agent: Processor, keys: Iterable[str] = (), *, max_sessions: int = 64
+        self,
+        agent: Processor | Callable[[Toolbox], Processor],
+        keys: Iterable[str] = (),
+        *,
+        max_sessions: int = 64,
     ) -> None:
         if max_sessions < 1:
             raise StageError(f"a server for {max_sessions} sessions serves nobody; use 1 or more")
@@ -113,20 +129,31 @@ class GeminiFront:
             raise Refused(1007, "API key not valid. Please pass a valid API key.")
         visitor.order = Order(setup, _FACTS, resumed=bool(setup.handle))
         if not setup.handle:
+            session = _Session(setup, runs_tools=not isinstance(self._agent, Processor))
+            agent = self._agent_for(session)
             self._make_room()
-            session = _Session(setup)
             self._sessions[session.handle] = session
-            session.task = self._scope.start(session.hold(self._agent), "a served session")
+            session.task = self._scope.start(session.hold(agent), "a served session")
         elif setup.handle not in self._sessions:
             raise Refused(1008, "BidiGenerateContent session not found")
         else:
             session = self._sessions[setup.handle]
             if session.visited:
                 raise Refused(1011, "the session is in use by another connection")
+        # They are the session's: one may be answered by another connection than it came by.
+        visitor.order.calls = session.calls
         session.visited = True
         if session.forgotten is not None:
             session.forgotten.cancel()
         return session
+
+    def _agent_for(self, session: _Session) -> Processor:
+        if isinstance(self._agent, Processor):
+            return self._agent
+        try:
+            return self._agent(session.tools.toolbox)
+        except VivaceError as error:
+            raise Refused(1007, str(error)) from error
 
     def _make_room(self) -> None:
         if len(self._sessions) < self._max_sessions:
@@ -156,7 +183,9 @@ class GeminiFront:
 
 
 class _Session:
-    def __init__(self, setup: Setup) -> None:
+    """runs_tools: the agent runs the client's as its own."""
+
+    def __init__(self, setup: Setup, *, runs_tools: bool) -> None:
         self.handle = secrets.token_hex(8)
         self.resumable = setup.resumption
         self.visited = False
@@ -164,14 +193,16 @@ class _Session:
         self.forgotten: asyncio.TimerHandle | None = None  # when its client has been away too long
         self.task: asyncio.Task[object] | None = None
         self.inbox = Channel[Part](_PARTS)
+        self.calls: dict[str, str] = {}  # that the client may answer: names by id
         self._frames = Channel[Frame](_FRAMES)
+        self.tools = ClientTools(setup.tools, self._frames.send_nowait, self._frames.purge)
         self._setup = setup
+        self._runs_tools = runs_tools
         self._reader = _Reader()
         self._unsent: Frame | None = None  # its connection may have gone before it had it
         self._failed = False
         self._open = False  # a reply has begun, and has not ended
-        modalities = setup.config.get("generationConfig", {}).get("responseModalities", ["AUDIO"])
-        self._as_text = "TEXT" in modalities
+        self._as_text = setup.as_text
         self._transcribes = "outputAudioTranscription" in setup.config
         self._user_transcribed = "inputAudioTranscription" in setup.config
 
@@ -215,8 +246,12 @@ class _Session:
                 return self._words(text)
             case str(text) if part.role == "user" and self._user_transcribed:
                 return [] if is_interim(part) else [heard(user=text, finished=True)]
-            case Call(id=id, name=name, args=args) if name in self._setup.tools:
-                return [call(name, args, id)]  # others are the agent's own, and answered there
+            case Call() | Response() if self._runs_tools:
+                return []
+            case Call(name=name) as asked if name in self._setup.tools:
+                return self._asked(asked)  # others are the agent's own, and answered there
+            case Response(id=id):
+                return self._answered(id)
             case Interrupted() if self._open:
                 return [content(interrupted=True)]
             case TurnComplete(reason=reason):
@@ -226,6 +261,21 @@ class _Session:
                 return [*made, content(turnComplete=True), *handle]
             case _:
                 return []
+
+    def _asked(self, asked: Call) -> list[Frame]:
+        """The client is called; or the agent is told why it cannot be."""
+        try:
+            return [call(asked.name, plain(asked.args), asked.id)]
+        except PartError as error:
+            with suppress(Closed):
+                self.inbox.send_nowait(Part.response(asked.name, id=asked.id, error=str(error)))
+            return []
+
+    def _answered(self, id: str) -> list[Frame]:
+        """A call has its answer. If that did not come from the client, it is waited for no more."""
+        if self._frames.purge(lambda frame: id in called_in(frame)) or id not in self.calls:
+            return []
+        return [cancellation(id)]
 
     def _words(self, text: str) -> list[Frame]:
         """What is said, as the client wants to read it."""
@@ -249,6 +299,10 @@ class _Session:
     async def _read(self, visitor: Visitor) -> None:
         while True:
             message = await visitor.receive()
+            if isinstance(message, ToolAnswers) and self._runs_tools:
+                for answer in message.answers:
+                    self.tools.answer(answer)
+                continue
             with suppress(Closed):
                 for part in self._reader.parts(message):
                     await self.inbox.send(part)
@@ -266,9 +320,10 @@ class _Session:
 
     async def _send(self, visitor: Visitor, frame: Frame) -> None:
         self._unsent = frame
-        if visitor.order is not None:
-            for each in frame.get("toolCall", {}).get("functionCalls", ()):
-                visitor.order.calls[each["id"]] = each["name"]
+        for each in frame.get("toolCall", {}).get("functionCalls", ()):
+            self.calls[each["id"]] = each["name"]
+            if len(self.calls) > _CALLS:  # a client need not answer what was cancelled
+                del self.calls[next(iter(self.calls))]
         await visitor.send(frame)
         self._unsent = None
 
@@ -310,7 +365,7 @@ class _Reader:
                 ended = SpeechEnded(self._at, turn_follows=True)
                 return [Part(ended), Part(TurnEnded(self._at))]
             case ToolAnswers(answers=answers):
-                return [_response(it.id, it.name, it.response) for it in answers]
+                return [_response(it) for it in answers]
             case _:
                 return []
 
@@ -319,9 +374,6 @@ class _Reader:
         return Part(Audio(pcm, fmt), at=round(at, 6))
 
 
-def _response(id: str, name: str, response: dict[str, object]) -> Part:
-    error = response.get("error")
-    if error:
-        return Part.response(name, id=id, error=str(error))
-    result = response["output"] if set(response) == {"output"} else response
-    return Part.response(name, result, id=id)
+def _response(answer: ToolAnswer) -> Part:
+    result, error = result_of(answer)
+    return Part.response(answer.name, result, id=answer.id, error=error)

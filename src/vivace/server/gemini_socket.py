@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from vivace.errors import ExtraMissing, VivaceError
-from vivace.server.gemini_wire import ClientMessage, Order, Refused, Setup, parse
+from vivace.server.gemini_order import Order
+from vivace.server.gemini_wire import ClientMessage, Refused, Setup, parse
 
 __all__ = ["Gone", "Listening", "Socket", "Visitor", "listen"]
 

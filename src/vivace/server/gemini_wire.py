@@ -8,24 +8,23 @@ here: with the code and in the words that the service uses.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, Union
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias, TypeVar, Union
 
 import msgspec
 
 from vivace.errors import VivaceError
-from vivace.models.live_facts import LiveFacts
 
 __all__ = [
     "ActivityEnded", "ActivityStarted", "AudioHeard", "AudioStreamEnded", "ClientMessage",
-    "Content", "ImageSeen", "Order", "Refused", "Setup", "TextHeard", "ToolAnswer", "ToolAnswers",
-    "Turn", "parse",
+    "Content", "ImageSeen", "Refused", "Setup", "TextHeard", "ToolAnswer", "ToolAnswers", "Turn",
+    "camel", "invalid", "parse",
 ]  # fmt: skip
 
 INVALID, POLICY, INTERNAL = 1007, 1008, 1011
+_RATES = 8_000, 192_000  # Hz: of fewer, a message is hours of sound
 
 
 class Refused(VivaceError):
@@ -41,7 +40,8 @@ class Setup(msgspec.Struct, frozen=True):
     """What the session is to be. config: the whole message, keys in camelCase.
 
     resumption: updates of the handle are wanted; handle: of the session to resume. tools: by name.
-    history: turns come first that are no input. automatic: the server detects speech.
+    history: turns come first that are no input. automatic: the server detects speech. as_text: the
+    model writes, and does not speak.
     """
 
     model: str
@@ -52,6 +52,8 @@ class Setup(msgspec.Struct, frozen=True):
     handle: str = ""
     history: bool = False
     automatic: bool = True
+    as_text: bool = False
+    thinking_level: bool = False
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -126,15 +128,15 @@ def parse(frame: str | bytes) -> ClientMessage:
     try:
         data = json.loads(frame, parse_constant=_constant)
     except ValueError as error:
-        raise _invalid("Invalid JSON payload received. Unexpected token.") from error
+        raise invalid("Invalid JSON payload received. Unexpected token.") from error
     if not isinstance(data, dict):
-        raise _invalid("Invalid JSON payload received. An object was expected.")
+        raise invalid("Invalid JSON payload received. An object was expected.")
     found = _fields(data, _ENVELOPES, "")
     if len(found) != 1:
-        raise _invalid(f"a message holds one of {', '.join(_ENVELOPES)}; this one has {len(found)}")
+        raise invalid(f"a message holds one of {', '.join(_ENVELOPES)}; this one has {len(found)}")
     name, body = next(iter(found.items()))
     if not isinstance(body, dict):
-        raise _invalid(f"Invalid value at '{name}': an object was expected")
+        raise invalid(f"Invalid value at '{name}': an object was expected")
     return _ENVELOPES[name](body)
 
 
@@ -145,7 +147,8 @@ def _constant(name: str) -> None:
 # -- spelling --------------------------------------------------------------------------------------
 
 
-def _camel(key: str) -> str:
+def camel(key: str) -> str:
+    """A name in camelCase, however it is spelled."""
     return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), key)
 
 
@@ -156,7 +159,7 @@ _OPAQUE = {"functionDeclarations", "responseSchema", "responseJsonSchema", "resp
 def _camelled(value: Any) -> Any:
     match value:
         case dict():
-            pairs = ((_camel(key), item) for key, item in value.items())
+            pairs = ((camel(key), item) for key, item in value.items() if item is not None)
             return {key: it if key in _OPAQUE else _camelled(it) for key, it in pairs}
         case list():
             return [_camelled(item) for item in value]
@@ -166,30 +169,59 @@ def _camelled(value: Any) -> Any:
 
 def _fields(data: Mapping[str, Any], known: object, where: str) -> dict[str, Any]:
     """`data` in camelCase. Raises Refused for a name that is not known."""
-    found = {_camel(key): value for key, value in data.items()}
+    found = {camel(key): value for key, value in data.items()}
     for key in found:
         if key not in known:  # type: ignore[operator]
-            raise _invalid(
+            raise invalid(
                 f"Invalid JSON payload received. Unknown name {key!r}{where and f' at {where!r}'}: "
                 "Cannot find field."
             )
     return found
 
 
-def _invalid(reason: str) -> Refused:
+def invalid(reason: str) -> Refused:
+    """To be raised for what makes no sense, in the words of the service."""
     return Refused(INVALID, reason)
+
+
+Found = TypeVar("Found")
+_HALF = re.compile("[\ud800-\udfff]")  # of a character: nobody can write it down
+
+
+def _get(data: Mapping[str, Any], where: str, kind: type[Found]) -> Found:
+    """A field of this kind, by its path; the empty one if it is not there, or null.
+
+    Raises Refused if it is of another kind.
+    """
+    value = data.get(where.rpartition(".")[2])
+    return kind() if value is None else _checked(value, where, kind)
+
+
+def _checked(value: Any, where: str, kind: type[Found]) -> Found:
+    if not isinstance(value, kind):
+        raise invalid(f"Invalid value at '{where}': {_KINDS[kind]} was expected")
+    if isinstance(value, str) and _HALF.search(value):
+        raise invalid(f"Invalid value at '{where}': it is not valid UTF-8")
+    return value
+
+
+def _objects(data: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    return [_checked(it, where, dict) for it in _get(data, where, list)]
+
+
+_KINDS: dict[type, str] = {
+    dict: "an object", list: "a list", str: "a text", bool: "true or false",
+}  # fmt: skip
 
 
 def _bytes(value: Any, where: str) -> bytes:
     if not isinstance(value, str):
-        raise _invalid(f"Invalid value at '{where}' (TYPE_BYTES), {value!r}")
+        raise invalid(f"Invalid value at '{where}' (TYPE_BYTES), {value!r}")
     try:
         text = value.replace("-", "+").replace("_", "/")
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error as error:
-        raise _invalid(
-            f"Invalid value at '{where}' (TYPE_BYTES), Base64 decoding failed"
-        ) from error
+    except ValueError as error:
+        raise invalid(f"Invalid value at '{where}' (TYPE_BYTES), Base64 decoding failed") from error
 
 
 # -- the envelopes ---------------------------------------------------------------------------------
@@ -203,84 +235,100 @@ _SETUP = {
 
 
 def _setup(body: dict[str, Any]) -> Setup:
-    config = _camelled(_fields(body, _SETUP, "setup"))
-    model = config.get("model")
-    if not isinstance(model, str) or not model:
-        raise _invalid("setup.model is required")
-    resumption = config.get("sessionResumption")
-    detection = config.get("realtimeInputConfig", {}).get("automaticActivityDetection", {})
+    config: dict[str, Any] = _camelled(_fields(body, _SETUP, "setup"))
+    model = _get(config, "setup.model", str)
+    if not model:
+        raise invalid("setup.model is required")
+    generation = _get(config, "setup.generationConfig", dict)
+    resumption = _get(config, "setup.sessionResumption", dict)
+    realtime = _get(config, "setup.realtimeInputConfig", dict)
+    detection = _get(realtime, "setup.realtimeInputConfig.automaticActivityDetection", dict)
+    history = _get(config, "setup.historyConfig", dict)
     return Setup(
         model.removeprefix("models/"),
         config,
-        _text(config.get("systemInstruction") or {}),
-        dict(_tools(config.get("tools") or [])),
-        resumption is not None,
-        (resumption or {}).get("handle") or "",
-        bool(config.get("historyConfig", {}).get("initialHistoryInClientContent")),
+        _text(_get(config, "setup.systemInstruction", dict), "setup.systemInstruction"),
+        dict(_tools(config)),
+        "sessionResumption" in config,
+        _get(resumption, "setup.sessionResumption.handle", str),
+        bool(history.get("initialHistoryInClientContent")),
         not detection.get("disabled", False),
+        "TEXT" in _get(generation, "setup.generationConfig.responseModalities", list),
+        "thinkingLevel" in _get(generation, "setup.generationConfig.thinkingConfig", dict),
     )
 
 
-def _tools(tools: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    declared = [it for tool in tools for it in tool.get("functionDeclarations", ())]
-    for each in declared:
-        if not isinstance(each, dict) or not each.get("name"):
-            raise _invalid("setup.tools.function_declarations.name is required")
-    return [(each["name"], each) for each in declared]
+def _tools(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for tool in _objects(config, "setup.tools"):
+        for each in _objects(tool, "setup.tools.functionDeclarations"):
+            name = _get(each, "setup.tools.functionDeclarations.name", str)
+            if not name:
+                raise invalid("setup.tools.function_declarations.name is required")
+            yield name, each
 
 
-def _text(content: Mapping[str, Any]) -> str:
-    return "".join(part.get("text") or "" for part in content.get("parts") or ())
+def _text(content: Mapping[str, Any], where: str) -> str:
+    parts = _objects(content, f"{where}.parts")
+    return "".join(_get(part, f"{where}.parts.text", str) for part in parts)
 
 
 def _content(body: dict[str, Any]) -> Content:
     fields = _fields(body, {"turns", "turnComplete"}, "client_content")
-    turns = fields.get("turns") or []
+    turns = _objects(fields, "client_content.turns")
     for turn in turns:
         _fields(turn, {"role", "parts"}, "client_content.turns")
-        if turn.get("role", "user") not in ("user", "model"):
-            raise _invalid(f"Please use a valid role: user, model; not {turn['role']!r}")
+        if _role(turn) not in ("user", "model"):
+            raise invalid(f"Please use a valid role: user, model; not {turn['role']!r}")
     return Content(
-        tuple(Turn(turn.get("role", "user"), _text(turn)) for turn in turns),
+        tuple(Turn(_role(turn), _text(turn, "client_content.turns")) for turn in turns),
         bool(fields.get("turnComplete")),
     )
+
+
+def _role(turn: Mapping[str, Any]) -> str:
+    return _get(turn, "client_content.turns.role", str) or "user"
 
 
 def _realtime(body: dict[str, Any]) -> ClientMessage:
     fields = _fields(body, {*_REALTIME, "mediaChunks"}, "realtime_input")
     if "mediaChunks" in fields:
-        raise _invalid("realtime_input.media_chunks is deprecated. Use audio, video, or text.")
+        raise invalid("realtime_input.media_chunks is deprecated. Use audio, video, or text.")
     if len(fields) != 1:
-        raise _invalid(f"realtime_input holds one field; this one has {sorted(fields)}")
+        raise invalid(f"realtime_input holds one field; this one has {sorted(fields)}")
     name, value = next(iter(fields.items()))
     return _REALTIME[name](value)
 
 
+def _blob(value: Any, where: str) -> dict[str, Any]:
+    return _fields(_checked(value, where, dict), {"data", "mimeType"}, where)
+
+
 def _audio(value: Any) -> AudioHeard:
-    blob = _fields(value, {"data", "mimeType"}, "realtime_input.audio")
+    blob = _blob(value, "realtime_input.audio")
     mimetype = str(blob.get("mimeType", "audio/pcm"))
-    kind, _, rest = mimetype.replace(" ", "").partition(";")
-    rate = re.fullmatch(r"(rate=([0-9]+))?", rest)
-    if kind != "audio/pcm" or rate is None:
-        raise _invalid(f"Unsupported audio: {mimetype!r}; use audio/pcm;rate=16000")
+    found = re.fullmatch(r"audio/pcm(;rate=([0-9]{1,6}))?", mimetype.replace(" ", ""))
+    rate = int(found[2] or 16_000) if found is not None else 0
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise invalid(
+            f"Unsupported audio: {mimetype!r}; use audio/pcm;rate=16000, or a rate from "
+            f"{_RATES[0]} to {_RATES[1]}"
+        )
     pcm = _bytes(blob.get("data"), "realtime_input.audio.data")
     if len(pcm) % 2:
-        raise _invalid(f"{len(pcm)} bytes are no whole number of 16-bit samples")
-    return AudioHeard(pcm, int(rate[2] or 16_000))
+        raise invalid(f"{len(pcm)} bytes are no whole number of 16-bit samples")
+    return AudioHeard(pcm, rate)
 
 
 def _video(value: Any) -> ImageSeen:
-    blob = _fields(value, {"data", "mimeType"}, "realtime_input.video")
+    blob = _blob(value, "realtime_input.video")
     mimetype = str(blob.get("mimeType", ""))
     if not mimetype.startswith("image/"):
-        raise _invalid(f"Unsupported video: {mimetype!r}; use image/jpeg")
+        raise invalid(f"Unsupported video: {mimetype!r}; use image/jpeg")
     return ImageSeen(_bytes(blob.get("data"), "realtime_input.video.data"), mimetype)
 
 
 def _string(value: Any) -> TextHeard:
-    if not isinstance(value, str):
-        raise _invalid(f"Invalid value at 'realtime_input.text' (TYPE_STRING), {value!r}")
-    return TextHeard(value)
+    return TextHeard(_checked(value, "realtime_input.text", str))
 
 
 _REALTIME: dict[str, Callable[[Any], ClientMessage]] = {
@@ -296,21 +344,20 @@ _REALTIME: dict[str, Callable[[Any], ClientMessage]] = {
 def _tool_response(body: dict[str, Any]) -> ToolAnswers:
     fields = _fields(body, {"functionResponses"}, "tool_response")
     known = {"id", "name", "response", "scheduling", "willContinue", "parts"}
+    where = "tool_response.functionResponses"
     answers = []
-    for each in fields.get("functionResponses") or []:
-        answer = _fields(each, known, "tool_response.function_responses")
-        if not isinstance(answer.get("response", {}), dict):
-            raise _invalid("tool_response.function_responses.response must be an object")
+    for each in _objects(fields, where):
+        answer = _fields(each, known, where)
         answers.append(
             ToolAnswer(
-                answer.get("id") or "",
-                answer.get("name") or "",
-                answer.get("response") or {},
-                answer.get("scheduling") or "",
+                _get(answer, f"{where}.id", str),
+                _get(answer, f"{where}.name", str),
+                _get(answer, f"{where}.response", dict),
+                _get(answer, f"{where}.scheduling", str),
             )
         )
     if not answers:
-        raise _invalid("tool_response holds no function_responses")
+        raise invalid("tool_response holds no function_responses")
     return ToolAnswers(tuple(answers))
 
 
@@ -320,69 +367,3 @@ _ENVELOPES: dict[str, Callable[[dict[str, Any]], ClientMessage]] = {
     "realtimeInput": _realtime,
     "toolResponse": _tool_response,
 }
-
-
-# -- order -----------------------------------------------------------------------------------------
-
-
-class Order:
-    """What may come when, over one connection. Raises Refused for what may not.
-
-    facts: of the model. resumed: the session goes on, and knows what was said.
-    """
-
-    def __init__(self, setup: Setup, facts: LiveFacts, *, resumed: bool) -> None:
-        level = setup.config.get("generationConfig", {}).get("thinkingConfig", {})
-        if "thinkingLevel" in level and not facts.thinking_level:
-            raise _invalid(f"thinking_level is not supported by {setup.model}")
-        if setup.history and resumed:
-            raise _invalid("a resumed session takes no history")
-        behaviours = [it.get("behavior") for it in setup.tools.values()]
-        if "NON_BLOCKING" in behaviours and facts.tools == "blocking":
-            raise _invalid(f"{setup.model} takes only blocking function calls")
-        self._setup = setup
-        self._content = facts.content
-        self._resumed = resumed
-        self._history = setup.history  # turns are still history
-        self._begun = False
-        self.calls: dict[str, str] = {}  # names of the calls that wait for an answer, by id
-
-    def check(self, message: ClientMessage) -> None:
-        """May this come now? It is taken for having come."""
-        match message:
-            case Setup():
-                raise _invalid("setup may be sent once, as the first message")
-            case Content():
-                self._check_content(message)
-            case ActivityStarted() | ActivityEnded() if self._setup.automatic:
-                raise _invalid(
-                    "Explicit activity control is not supported when automatic activity detection "
-                    "is enabled"
-                )
-            case ToolAnswers(answers=answers):
-                for answer in answers:
-                    self._check_answer(answer)
-            case _:
-                self._begun = True
-
-    def _check_content(self, content: Content) -> None:
-        if self._history:
-            self._history = not content.complete
-            return
-        past = len(content.turns) > 1 or any(turn.role == "model" for turn in content.turns)
-        if past and self._resumed:
-            raise _invalid("a resumed session takes no history again")
-        if self._content == "seed" and (self._begun or self._resumed or content.complete):
-            raise _invalid(
-                f"client_content is not supported by {self._setup.model} after the session has "
-                "begun; use realtime_input"
-            )
-        self._begun = self._begun or content.complete
-
-    def _check_answer(self, answer: ToolAnswer) -> None:
-        ids = [id for id, name in self.calls.items() if id == answer.id]
-        # A call that was given no id is answered by its name.
-        ids = ids or [id for id, name in self.calls.items() if not id and name == answer.name]
-        if not ids:
-            raise _invalid(f"no function call with the id {answer.id!r} waits for a response")
-        del self.calls[ids[0]]

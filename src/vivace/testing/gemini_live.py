@@ -17,8 +17,9 @@ from vivace.flow.scope import Scope
 from vivace.models.live_facts import MODELS, LiveFacts
 from vivace.server.certificate import throw_away_tls, trusting_tls
 from vivace.server.gemini_frames import set_up_complete
+from vivace.server.gemini_order import Order
 from vivace.server.gemini_socket import Gone, Socket, Visitor, listen
-from vivace.server.gemini_wire import AudioHeard, ClientMessage, Order, Refused, Setup, TextHeard
+from vivace.server.gemini_wire import AudioHeard, ClientMessage, Refused, Setup, TextHeard
 from vivace.testing.gemini_script import (
     Close,
     Delay,
