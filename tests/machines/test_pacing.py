@@ -419,6 +419,18 @@ def test_a_resume_that_comes_late_does_not_stop_a_newer_reply() -> None:
     assert bench.times == pytest.approx([0.0, 0.02, *(0.1 + n / 50 for n in range(250))])
 
 
+def test_a_newer_reply_is_held_after_an_older_one() -> None:
+    """It has played until then: the listener has 15 ms of it left, whatever was left before."""
+    bench = Bench()
+    bench.feed(0.0, voice(20))
+    bench.feed(0.019, Held(1))
+    bench.feed(0.1, voice(60, turn=2))
+    bench.feed(0.105, Held(2))
+    bench.feed(1.0, Resumed(2))
+    bench.end()
+    assert bench.times == [0.0, 0.1, 1.015, 1.035]
+
+
 def test_the_end_of_the_stream_ends_its_holds() -> None:
     """Nobody else would: what was held plays to its end, and the run is over."""
     bench = Bench()

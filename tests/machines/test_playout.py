@@ -424,6 +424,9 @@ def test_a_hold_is_of_older_replies() -> None:
     ledger.resume(2, 0.5)
     ledger.resume(2, 0.6)
     assert ledger.heard(1, 0.6).seconds == pytest.approx(0.2)
+    ledger.hold(1, 0.6)
+    ledger.resume(1, 0.65)
+    assert ledger.heard(2, 0.65).seconds == pytest.approx(0.35)
 
 
 def test_a_listener_who_reports_during_a_hold() -> None:

@@ -293,7 +293,9 @@ class Pacer(Machine):
         elif self._held is None or turn > self._held:
             self.counts.add("holds")
             if self._held is None:
-                self._held_at, self._left_s = now, max(0.0, self._playhead.at - now)
+                self._held_at = now
+            if self._held is None or (self._voice or 0) > self._held:  # it has played until now
+                self._left_s = max(0.0, self._playhead.at - now)
             self._held = turn
         return []
 

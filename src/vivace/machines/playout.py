@@ -177,9 +177,10 @@ class Ledger:
 
     def hold(self, turn: int, now: float) -> None:
         """Replies up to `turn` fall silent: what was handed out of them is played later."""
+        if self._held is not None and turn > self._held:
+            self.resume(self._held, now)  # newer ones have played until now
         if self._held is None:
-            self._held_at = now
-        self._held = max(turn, self._held or 0)
+            self._held, self._held_at = turn, now
 
     def resume(self, turn: int, now: float) -> None:
         """Replies up to `turn` go on, first with what was handed out and not played."""
