@@ -148,7 +148,7 @@ async def test_a_conversation_needs_no_recording() -> None:
     assert quality["stream_continuity"] == 1.0
     assert quality["error_rate"] == 0.0
     assert performance["prompt_tokens"]["count"] == 2
-    assert performance["prompt_reused"] == 2 / 14
+    assert performance["prompt_reused"] == 2 / 13
     assert performance["loop_lag_s"]["count"] == 32
     rows = {row["path"]: row for row in performance["stages"]}
     assert rows["agent[0].detect_speech"]["parts_in"] == 400

@@ -260,7 +260,7 @@ async def test_a_whole_conversation() -> None:
     section = data_of(kept.html())["sections"][0]
     assert [(n, how) for n, _, _, how in section["turns"]] == [(1, "interrupted"), (2, "done")]
     cut = [(at, text) for at, what, text, _ in section["told"] if what == "interrupted"]
-    assert cut == [(4.04 * S, "interrupted, turn 1, heard “one two three four five”")]
+    assert cut == [(4.04 * S, "interrupted, turn 1, heard “one two three four”")]
     assert len(drawn["source"]["marks"]) == 300
     assert any(mark[TEXT].startswith("floor: user") for mark in drawn["aside"]["marks"])
     said = [mark[TEXT] for mark in drawn["audio_rate_limiter"]["marks"] if mark[TURN] == 1]

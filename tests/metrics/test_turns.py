@@ -54,7 +54,7 @@ async def test_an_interruption() -> None:
     assert first.models == [Step("agent", 0.56, 1.744)]
     assert (first.tokens, first.reused) == (2, 0)
     assert (second.turn, second.outcome, second.kind) == (2, "done", None)
-    assert (second.asked_at, second.over_at, second.tokens, second.reused) == (4.66, 4.96, 12, 2)
+    assert (second.asked_at, second.over_at, second.tokens, second.reused) == (4.66, 4.96, 11, 2)
 
 
 async def test_a_noise_is_a_backchannel() -> None:
