@@ -17,7 +17,7 @@ INTEROP := .venv-interop
 
 # In how many orders of what may happen at the same instant tests run: those of flow/ in each
 # `make test`, as many as a minute of two cores allows; all of them in `make seeds`.
-FLOW_SEEDS := 5
+FLOW_SEEDS := 3
 SEEDS      ?= 200
 
 # How many random conversations `make simulate` holds, and under how many seeds the scripted ones.
@@ -63,6 +63,7 @@ coverage: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -q -m "not real" -n auto
 	$(BIN)/coverage run -m pytest -q -m real
+	VIVACE_PURE_PYTHON=1 $(BIN)/coverage run -m pytest -q tests/flow -n auto
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/python tools/coverage_by_module.py
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from vivace import Interrupted, Part, part_processor, processor
+from vivace.flow.bus import Bus
 from vivace.flow.run import current_run
 from vivace.flow.untold import Untold
 from vivace.part import TurnComplete
@@ -152,3 +153,25 @@ def test_raised_again_meanwhile() -> None:
         newer = error.__traceback__
     untold.join(run)
     assert error.__traceback__ is newer
+
+
+async def test_who_reads_on_is_told_though_nobody_has_the_stream() -> None:
+    """Where the outermost stream is gone, nothing is kept: the error is raised as it is."""
+    assert Bus(lambda part: None).untold() is None
+
+    @processor
+    async def fails(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            yield part
+        current_run().bus.untold = lambda: None
+        raise LookupError("no more")
+
+    seen: list[str] = []
+
+    async def read() -> None:
+        async for part in fails(["a", "b"]):
+            seen.append(part.text)
+
+    with pytest.raises(LookupError, match="no more"):
+        await read()
+    assert seen == ["a", "b"]

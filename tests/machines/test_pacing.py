@@ -431,6 +431,17 @@ def test_a_newer_reply_is_held_after_an_older_one() -> None:
     assert bench.times == [0.0, 0.1, 1.015, 1.035]
 
 
+def test_a_hold_of_more_is_the_same_hold() -> None:
+    """What the listener had left when the first began is what is left."""
+    bench = Bench()
+    bench.feed(0.0, voice(60))
+    bench.feed(0.005, Held(1))
+    bench.feed(0.3, Held(2))
+    bench.feed(1.0, Resumed(2))
+    bench.end()
+    assert bench.times == [0.0, 1.015, 1.035]
+
+
 def test_the_end_of_the_stream_ends_its_holds() -> None:
     """Nobody else would: what was held plays to its end, and the run is over."""
     bench = Bench()
