@@ -7,7 +7,7 @@ latencies. `staff.py` draws one row.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from vivace.cli.ink import CUT, FLOOR, HEARD, HELD, INK, PAPER, QUIET, STEPS, WAITING
 from vivace.cli.recording import Recording, Span, Turn
@@ -22,7 +22,7 @@ _WIDTH = 15.0  # inches of a full row
 _NARROWEST = 9.0
 _LARGEST = 1.4  # inches a second, for conversations of a few seconds
 _LEFT, _RIGHT, _TOP, _GAP = 0.85, 0.35, 0.72, 0.34
-_LEGEND, _TABLE_HEAD, _TABLE_LINE = 0.62, 0.5, 0.27
+_LEGEND, _LEGEND_LINE, _TABLE_HEAD, _TABLE_LINE = 0.38, 0.24, 0.5, 0.27
 
 
 def draw(recording: Recording, path: Path, title: str = "") -> None:
@@ -35,7 +35,8 @@ def draw(recording: Recording, path: Path, title: str = "") -> None:
     width = max(_NARROWEST, longest * scale + _LEFT + _RIGHT)
     turns = [t for _, t in sorted(recording.turns.items()) if t.latency_ms]
     table = _TABLE_HEAD + _TABLE_LINE * len(turns) if turns else 0.0
-    height = _TOP + len(parts) * (HEIGHT + _GAP) + _LEGEND + table + 0.1
+    legend = _LEGEND + _LEGEND_LINE * (len({y for *_, y in _groups(width)}) - 1)
+    height = _TOP + len(parts) * (HEIGHT + _GAP) + legend + table + 0.1
     figure = Figure(figsize=(width, height), facecolor=PAPER, dpi=_DPI)
     top = height - _TOP
     _head(figure, recording, title, width, height)
@@ -44,9 +45,9 @@ def draw(recording: Recording, path: Path, title: str = "") -> None:
         axes = _panel(figure, _LEFT, top - HEIGHT, (end - start) * scale, HEIGHT)
         Staff(axes, recording, start, end, scale, waiting).draw()
         top -= HEIGHT + _GAP
-    _legend(_panel(figure, 0, top - _LEGEND, width, _LEGEND), width)
+    _legend(_panel(figure, 0, top - legend, width, legend), width, legend)
     if turns:
-        _latencies(_panel(figure, 0, top - _LEGEND - table, width, table), turns, width, table)
+        _latencies(_panel(figure, 0, top - legend - table, width, table), turns, width, table)
     figure.savefig(path, format="png")
 
 
@@ -89,8 +90,14 @@ def _head(figure: Any, recording: Recording, title: str, width: float, height: f
     figure.text(x, y, f"{said}{f', with {title}' if title else ''}", size=10.5, color=QUIET)
 
 
-def _legend(axes: Any, width: float) -> None:
-    """Three groups of coloured marks, as many in a line as fit."""
+_Mark: TypeAlias = tuple[str, str, str]
+
+
+def _groups(width: float) -> list[tuple[str, list[_Mark], float, float]]:
+    """The groups of the legend, as many in a line as fit: head, marks, from the left, from the top.
+
+    A mark has a name, a colour and a shape.
+    """
     sounds = [
         ("heard", HEARD, "s"),
         ("waiting", WAITING, "s"),
@@ -99,11 +106,21 @@ def _legend(axes: Any, width: float) -> None:
     ]
     floor = [(meaning, colour, "s") for colour, meaning in FLOOR.values()]
     steps = [(name.replace("_", " "), colour, "o") for name, colour in STEPS.items()]
-    x, y = 0.25, _LEGEND - 0.14
+    found = []
+    x, y = 0.25, 0.14
     for head, marks in (("floor", floor), ("agent's sound", sounds), ("latency", steps)):
         need = sum(0.3 + 0.075 * len(name) for name, _, _ in marks) + 0.1 * len(head) + 0.1
         if x > 0.25 and x + need > width - 0.2:
-            x, y = 0.25, y - 0.24
+            x, y = 0.25, y + _LEGEND_LINE
+        found.append((head, marks, x, y))
+        x += 0.3 + 0.08 * len(head) + sum(0.3 + 0.066 * len(name) for name, _, _ in marks)
+    return found
+
+
+def _legend(axes: Any, width: float, height: float) -> None:
+    """Groups of coloured marks."""
+    for head, marks, left, down in _groups(width):
+        x, y = left, height - down
         axes.text(x, y, head, size=8, weight="bold", color=QUIET, va="center")
         x += 0.1 + 0.08 * len(head)
         for name, colour, marker in marks:
@@ -111,7 +128,6 @@ def _legend(axes: Any, width: float) -> None:
             axes.plot([x + 0.06], [y], marker, color=colour, markersize=size, markeredgewidth=0)
             axes.text(x + 0.17, y, name, size=8, color=INK, va="center_baseline")
             x += 0.3 + 0.066 * len(name)
-        x += 0.2
 
 
 def _latencies(axes: Any, turns: list[Turn], width: float, height: float) -> None:
