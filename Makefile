@@ -16,8 +16,8 @@ PEERS := $(GENAI)/.$(GENAI_VERSION) $(PIPECAT)/.$(PIPECAT_VERSION)
 INTEROP := .venv-interop
 
 # In how many orders of what may happen at the same instant tests run: those of flow/ in each
-# `make test`, as many as a minute of two cores allows; all of them in `make seeds`.
-FLOW_SEEDS := 3
+# `make test`, as many as its quarter of an hour has room for; all of them in `make seeds`.
+FLOW_SEEDS := 1
 SEEDS      ?= 200
 
 # How many random conversations `make simulate` holds, and under how many seeds the scripted ones.
