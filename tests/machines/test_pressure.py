@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from vivace.errors import StageError
 from vivace.machines.pressure import (
     SHED_FROM,
-    Backlog,
     Load,
     PressureMachine,
     PressureRules,
@@ -179,22 +178,3 @@ def test_what_is_never_shed() -> None:
     for work in ("audio", "signals", "tools"):
         with pytest.raises(StageError, match="is never shed; what is: frames, interim"):
             Shedding(3).sheds(work)  # type: ignore[arg-type]
-
-
-def test_a_backlog_is_what_is_beyond_the_usual() -> None:
-    """Sound that always comes half a second late waits for nobody; what comes later does."""
-    backlog = Backlog()
-    assert backlog.feed(0.0, 10.5) == 0.0
-    assert backlog.feed(1.0, 11.5) == pytest.approx(0.0, abs=1e-9)
-    assert backlog.feed(2.0, 12.75) == pytest.approx(0.249)
-    assert backlog.feed(3.0, 13.25) == pytest.approx(0.0, abs=1e-9)
-    assert backlog.feed(1003.0, 1014.25) == pytest.approx(0.0, abs=1e-9)
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=60))
-def test_a_backlog_is_never_below_nothing(steps: list[tuple[float, float]]) -> None:
-    """Whatever clocks do: it is 0 or more, and 0 for the quickest so far."""
-    backlog, heard_at, now = Backlog(), 0.0, 0.0
-    for heard_s, after_s in steps:
-        heard_at, now = heard_at + heard_s, now + after_s
-        assert backlog.feed(heard_at, now) >= 0.0

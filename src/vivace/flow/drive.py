@@ -25,6 +25,7 @@ from vivace.flow.eager import noticing
 from vivace.flow.run import Run, current_run
 from vivace.flow.scope import STOP_WITHIN_S, AbandonedTask, where
 from vivace.flow.turns import Turns
+from vivace.machines.heard_clock import HeardClock
 from vivace.machines.machine import (
     Announce,
     Cancel,
@@ -36,7 +37,7 @@ from vivace.machines.machine import (
     Output,
     Tell,
 )
-from vivace.machines.pressure import Backlog, PressureChanged
+from vivace.machines.pressure import PressureChanged
 from vivace.part import Audio, Part, Signal, is_side_lane
 
 __all__ = ["Do", "Shell", "Told", "drive"]
@@ -151,7 +152,7 @@ class _Shell:
         self._stands_still = False  # no time passes for the machine
         self._held_up = False  # the stream is left alone until it is set
         self._input_ended = False
-        self._backlog = Backlog()
+        self._clock = HeardClock()
         self._unsubscribe: Callable[[], None] | None = None
         self._feeder: list[asyncio.Task[object]] = []
 
@@ -161,7 +162,8 @@ class _Shell:
         self.bus.register(self.outbox)
         self.bus.subscribe(self.heard)
         if self._run.pressure:
-            self._unsubscribe = self._run.pressure.on_change(self._pressed)
+            on_change = self._run.pressure.on_change
+            self._unsubscribe = on_change(lambda level: self.post(PressureChanged(level)))
         self._feeder.append(self._run.start(self._read(stream), f"feed {self._name}"))
         self._arm()  # a machine may have something to do before anything comes
 
@@ -226,10 +228,7 @@ class _Shell:
     def _weigh(self, part: Part, at: float) -> None:
         """How long has the user's sound waited on its way to this stage?"""
         if part.role == "user" and isinstance(part.body, Audio) and self._run.pressure:
-            self._run.pressure.queued(self._backlog.feed(at + part.seconds, now()))
-
-    def _pressed(self, level: int) -> None:
-        self.post(PressureChanged(level))
+            self._run.pressure.queued(self._clock.hear(part.seconds, at, now()))
 
     async def _let_others(self, part: Part) -> None:
         """A source that never waits is not all there is; less so if more of it is not urgent."""

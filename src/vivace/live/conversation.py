@@ -10,9 +10,9 @@ import math
 
 from vivace.live.agenda import Agenda
 from vivace.live.answering import Answering, Manners
-from vivace.live.heard_clock import HeardClock
 from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply
 from vivace.machines.floor import Event, State
+from vivace.machines.heard_clock import HeardClock
 from vivace.machines.interrupt import Overlap
 from vivace.machines.machine import FLOOR, Announce, Item, JobDone, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger

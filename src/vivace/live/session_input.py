@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vivace.live.heard_clock import HeardClock
 from vivace.live.session_rules import SessionRules
+from vivace.machines.heard_clock import HeardClock
 from vivace.machines.json_text import json_text
 from vivace.machines.loud_speech import LoudSpeech
 from vivace.machines.outbound import (

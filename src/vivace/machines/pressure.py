@@ -17,7 +17,6 @@ from vivace.errors import StageError
 
 __all__ = [
     "SHED_FROM",
-    "Backlog",
     "Load",
     "PressureChanged",
     "PressureMachine",
@@ -38,7 +37,6 @@ SHED_FROM: Mapping[Work, int] = {
 """From which level on a kind of work is left out, the cheapest to miss first."""
 
 _ROUNDING_S = 1e-9  # of times that are computed
-_DRIFT = 1e-3  # seconds a second: far more than two clocks of quartz ever do
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -199,23 +197,3 @@ class Shedding:
     def shed(self) -> list[Work]:
         """What is left out now."""
         return [work for work, level in SHED_FROM.items() if self.level >= level]
-
-
-class Backlog:
-    """How old live sound is, beyond what is usual for it: how long it has waited somewhere.
-
-    Usual is the least that was seen; clocks drift, so that is let go slowly.
-    """
-
-    __slots__ = ("_heard_at", "_usual")
-
-    def __init__(self) -> None:
-        self._usual = math.inf
-        self._heard_at = 0.0
-
-    def feed(self, heard_at: float, now: float) -> float:
-        """Sound up to media time `heard_at` has come; return its seconds of delay."""
-        self._usual += _DRIFT * max(0.0, heard_at - self._heard_at)
-        self._heard_at = heard_at
-        self._usual = min(self._usual, now - heard_at)
-        return now - heard_at - self._usual

@@ -1,0 +1,38 @@
+"""When what the user said was said: media time of the sound, on the clock."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["HeardClock"]
+
+_DRIFT = 1e-3  # seconds a second: far more than two clocks of quartz ever do
+
+
+class HeardClock:
+    """heard_at: media time up to which the user's sound has come.
+
+    It comes late by what the stages before needed, and by varying amounts: the least of them is
+    usual, and tells best when it was spoken. Clocks drift apart, so the least is let go slowly.
+    """
+
+    __slots__ = ("_behind", "heard_at")
+
+    def __init__(self) -> None:
+        self.heard_at: float = 0.0
+        self._behind = math.inf  # the clock minus media time
+
+    def hear(self, seconds: float, at: float | None, now: float) -> float:
+        """Sound of this length has come, from media time `at` on; None where it has none.
+
+        Returns how late it is beyond what is usual: so long it has waited somewhere.
+        """
+        heard_at = (self.heard_at if at is None else at) + seconds
+        self._behind += _DRIFT * max(0.0, heard_at - self.heard_at)
+        self.heard_at = heard_at
+        self._behind = min(self._behind, now - heard_at)
+        return now - heard_at - self._behind
+
+    def when(self, at: float) -> float:
+        """Media time `at` on the clock; infinite where no sound has come."""
+        return at + self._behind

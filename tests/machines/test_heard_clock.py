@@ -1,0 +1,52 @@
+"""When sound was made: its media time on the clock, though it comes late, and unevenly."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vivace.machines.heard_clock import HeardClock
+
+
+def test_before_any_sound_nothing_is_known() -> None:
+    """No moment can be told."""
+    clock = HeardClock()
+    assert (clock.heard_at, clock.when(1.0)) == (0.0, math.inf)
+
+
+def test_what_is_beyond_the_usual_is_late() -> None:
+    """Sound that always comes half a second late waits for nobody; what comes later does."""
+    clock = HeardClock()
+    assert clock.hear(0.0, 0.0, 10.5) == 0.0
+    assert clock.hear(1.0, 0.0, 11.5) == pytest.approx(0.0, abs=1e-9)
+    assert clock.hear(1.0, 1.0, 12.75) == pytest.approx(0.249)
+    assert clock.hear(1.0, 2.0, 13.25) == pytest.approx(0.0, abs=1e-9)
+    assert clock.when(3.0) == 13.25
+    assert clock.hear(1000.0, 3.0, 1014.25) == pytest.approx(0.0, abs=1e-9)  # clocks drift
+
+
+def test_sound_without_a_time_goes_on() -> None:
+    """It comes right after what came before; a time of its own counts again."""
+    clock = HeardClock()
+    clock.hear(0.5, None, 1.0)
+    clock.hear(0.25, None, 1.25)
+    assert (clock.heard_at, clock.when(0.75)) == (0.75, 1.25)
+    clock.hear(0.25, 4.0, 4.75)
+    assert clock.heard_at == 4.25
+
+
+def test_a_time_that_goes_back() -> None:
+    """A source that begins anew is heard anew: what comes then is late by as much."""
+    clock = HeardClock()
+    clock.hear(1.0, 9.0, 10.0)
+    assert clock.hear(1.0, 0.0, 11.0) == pytest.approx(10.0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=60))
+def test_nothing_is_earlier_than_the_usual(steps: list[tuple[float, float]]) -> None:
+    """Whatever clocks do: the delay is 0 or more, and 0 for the quickest so far."""
+    clock, now = HeardClock(), 0.0
+    for seconds, after_s in steps:
+        now += after_s
+        assert clock.hear(seconds, None, now) >= 0.0
