@@ -21,6 +21,10 @@
 Every message says what came, why it is wrong, and what to do.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 
 class VivaceError(Exception):
     """The root of all errors that Vivace raises on purpose."""
@@ -88,3 +92,10 @@ class ModelUnreachable(ModelError):
 
 class StoreError(ModelError):
     """The model store could not fetch, check or keep a file."""
+
+
+def not_known(name: str, value: object, known: Iterable[object]) -> StageError:
+    """To be raised for an option that is none of those there are."""
+    return StageError(
+        f"{name}={value!r} is not known; use {' or '.join(repr(str(it)) for it in known)}"
+    )

@@ -771,9 +771,9 @@ def test_mistakes_that_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         LiveProcessor("key", MODEL, {"voice": 1})
     with pytest.raises(StageError, match="realtime_config is a int"):
         LiveProcessor("key", MODEL, 3)
-    with pytest.raises(StageError, match="on_silence='cry' is not known"):
+    with pytest.raises(StageError, match="on_silence='cry' is not known; use 'tell' or"):
         LiveProcessor("key", MODEL, on_silence="cry")  # type: ignore[arg-type]
-    with pytest.raises(StageError, match="text_as='song' is not known; use one of: realtime, cont"):
+    with pytest.raises(StageError, match="text_as='song' is not known; use 'realtime' or 'cont"):
         LiveProcessor("key", MODEL, text_as="song")  # type: ignore[arg-type]
     for seconds in (0.0, -1.0, math.nan):
         with pytest.raises(StageError, match="no model is as fast; use seconds above 0"):

@@ -113,8 +113,12 @@ def _groups(width: float) -> list[tuple[str, list[_Mark], float, float]]:
         if x > 0.25 and x + need > width - 0.2:
             x, y = 0.25, y + _LEGEND_LINE
         found.append((head, marks, x, y))
-        x += 0.3 + 0.08 * len(head) + sum(0.3 + 0.066 * len(name) for name, _, _ in marks)
+        x += 0.3 + 0.08 * len(head) + sum(_mark_width(name) for name, _, _ in marks)
     return found
+
+
+def _mark_width(name: str) -> float:
+    return 0.3 + 0.066 * len(name)
 
 
 def _legend(axes: Any, width: float, height: float) -> None:
@@ -127,7 +131,7 @@ def _legend(axes: Any, width: float, height: float) -> None:
             size = 6 if marker == "o" else 7.5
             axes.plot([x + 0.06], [y], marker, color=colour, markersize=size, markeredgewidth=0)
             axes.text(x + 0.17, y, name, size=8, color=INK, va="center_baseline")
-            x += 0.3 + 0.066 * len(name)
+            x += _mark_width(name)
 
 
 def _latencies(axes: Any, turns: list[Turn], width: float, height: float) -> None:

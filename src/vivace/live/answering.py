@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
-from vivace.errors import PartError, StageError
+from vivace.errors import PartError, StageError, not_known
 from vivace.live.agenda import Initiative
 from vivace.live.memory import Memory
 from vivace.live.news import News
@@ -55,9 +55,9 @@ class Manners(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         ways, modes = get_args(FalseInterruption), list(AudioTriggerMode)
         if self.false_interruption not in ways:
-            raise _unknown("false_interruption", self.false_interruption, ways)
+            raise not_known("false_interruption", self.false_interruption, ways)
         if self.trigger not in modes:
-            raise _unknown("trigger_model_mode", self.trigger, modes)
+            raise not_known("trigger_model_mode", self.trigger, modes)
         if not isinstance(self.interrupt, Interrupt):
             raise StageError(
                 f"interrupt={self.interrupt!r} is no policy; use Interrupt.at_once, .after(...), "
@@ -67,11 +67,6 @@ class Manners(msgspec.Struct, frozen=True):
             raise StageError(
                 f"answer_within_s={self.answer_within_s:g}: no model is as fast; use more than 0"
             )
-
-
-def _unknown(name: str, value: object, known: Iterable[object]) -> StageError:
-    told = " or ".join(repr(str(it)) for it in known)
-    return StageError(f"{name}={value!r} is not known; use {told}")
 
 
 class Answering:

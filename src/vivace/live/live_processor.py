@@ -7,7 +7,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, cast, get_args
 
-from vivace.errors import ModelUnreachable, StageError
+from vivace.errors import ModelUnreachable, StageError, not_known
 from vivace.flow.drive import drive
 from vivace.flow.processor import Processor
 from vivace.flow.run import current_run
@@ -82,8 +82,10 @@ class LiveProcessor(Processor):
         facts, told = facts_of(model_name)
         if told:
             warnings.warn(told, UserWarning, stacklevel=2)
-        _check_choice("on_silence", on_silence, get_args(OnSilence))
-        _check_choice("text_as", text_as, get_args(TextAs))
+        if on_silence not in get_args(OnSilence):
+            raise not_known("on_silence", on_silence, get_args(OnSilence))
+        if text_as not in get_args(TextAs):
+            raise not_known("text_as", text_as, get_args(TextAs))
         if not answer_within_s > 0:
             raise StageError(
                 f"answer_within_s={answer_within_s!r}: no model is as fast; use seconds above 0"
@@ -234,8 +236,3 @@ class LiveProcessor(Processor):
                 "the certificates to trust cannot be read; check SSL_CERT_FILE and SSL_CERT_DIR: "
                 f"{error}"
             ) from error
-
-
-def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise StageError(f"{name}={value!r} is not known; use one of: {', '.join(known)}")

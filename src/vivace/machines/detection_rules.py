@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from vivace.errors import StageError
+from vivace.errors import StageError, not_known
 from vivace.machines.confirm import ConfirmRules, Edge, Inhibit, check_debounce
 from vivace.part import Part
 
@@ -63,4 +63,4 @@ class DetectionRules(msgspec.Struct, frozen=True, kw_only=True):
             if not getattr(self, name) >= 0:
                 raise StageError(f"{name}={getattr(self, name)}; use seconds, 0 or more")
         if self.report not in ("all", "best"):
-            raise StageError(f"report={self.report!r} is not known; use 'all' or 'best'")
+            raise not_known("report", self.report, ("all", "best"))
