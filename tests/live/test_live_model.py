@@ -469,6 +469,19 @@ def test_what_cannot_be_is_told_at_once(given: dict[str, Any], says: str) -> Non
     assert says in str(caught.value)
 
 
-def test_modes_may_be_written() -> None:
-    """As one writes them in a file of settings."""
-    LiveModelProcessor(hanging, trigger_model_mode="end_of_speech")  # type: ignore[arg-type]
+@pytest.mark.parametrize(("mode", "calls"), [("end_of_speech", [1.0]), ("final_transcription", [])])
+async def test_modes_may_be_written(mode: Any, calls: list[float]) -> None:
+    """As one writes them in a file of settings: each does what it is named after."""
+    asked: list[float] = []
+
+    @processor
+    async def model(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for _ in stream:
+            pass
+        asked.append(now())
+        yield Part("yes", role="model")
+
+    script = [(0.0, Part(SpeechStarted(0.0))), (1.0, Part.audio(bytes(32_000), at=0.0))]
+    script += [(1.0, Part(SpeechEnded(1.0))), (1.0, Part(TurnEnded(1.0)))]
+    await play(LiveModelProcessor(model, trigger_model_mode=mode), script)
+    assert asked == calls

@@ -28,4 +28,7 @@ def test_they_are_refused(rules: dict[str, Any], why: str) -> None:
 
 def test_the_least_that_makes_sense() -> None:
     """No debounce, one at a time, nothing but the newest, tried again with the next part."""
-    DetectionRules(debounce_s=0.0, max_running=1, failures=1, max_age_s=0.0, retry_after_s=0.0)
+    least: dict[str, Any] = {"debounce_s": 0.0, "max_age_s": 0.0, "retry_after_s": 0.0}
+    rules = DetectionRules(max_running=1, failures=1, **least)
+    assert (rules.max_running, rules.failures) == (1, 1)
+    assert {name: getattr(rules, name) for name in least} == least

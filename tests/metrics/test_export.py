@@ -162,7 +162,9 @@ def test_the_usual_registry_is_that_of_all() -> None:
     before = set(REGISTRY._collector_to_names)
     export_to_prometheus(metrics)
     (new,) = set(REGISTRY._collector_to_names) - before
+    names = REGISTRY._collector_to_names[new]
     REGISTRY.unregister(new)
+    assert {"vivace_turn_gap_seconds", "vivace_turns"} <= set(names)
 
 
 def collected(reader: InMemoryMetricReader) -> dict[str, list[tuple[dict[str, Any], Any]]]:

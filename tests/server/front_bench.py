@@ -70,6 +70,16 @@ class Client:
             await self.came.wait()
         return self.texts(before)
 
+    async def tell(self, *texts: str, reads: bool = False) -> None:
+        """Say these, a second after each other; unless it `reads`, it has what came only then."""
+        if not reads:
+            self.reads.clear()
+        for text in texts:
+            await self.say(realtimeInput={"text": text})
+            await asyncio.sleep(1)
+        self.reads.set()
+        await asyncio.sleep(1)
+
     @property
     def called(self) -> list[dict[str, Any]]:
         """The calls that have come."""

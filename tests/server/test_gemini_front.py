@@ -110,14 +110,7 @@ async def test_a_call_that_the_agent_answers_itself(sent: bool) -> None:
 
     tools = [{"functionDeclarations": [{"name": "lamp"}]}]
     async with fronting(impatient) as front, connected(front, Client(), tools=tools) as client:
-        if not sent:
-            client.reads.clear()
-        await client.say(realtimeInput={"text": "on"})
-        await asyncio.sleep(1)
-        await client.say(realtimeInput={"text": "no"})
-        await asyncio.sleep(1)
-        client.reads.set()
-        await asyncio.sleep(1)
+        await client.tell("on", "no", reads=bool(sent))
         assert [it["id"] for it in client.called] == ["c1"] * sent
         assert client.cancelled == ["c1"] * sent
 
@@ -239,13 +232,7 @@ async def test_what_waits_for_a_slow_client_is_not_sent_after_an_interruption() 
 
     config: dict[str, Any] = {"generationConfig": {"responseModalities": ["AUDIO"]}}
     async with fronting(talks) as front, connected(front, Client(), **config) as client:
-        client.reads.clear()
-        await client.say(realtimeInput={"text": "go on"})
-        await asyncio.sleep(1)
-        await client.say(realtimeInput={"text": "stop"})
-        await asyncio.sleep(1)
-        client.reads.set()
-        await asyncio.sleep(1)
+        await client.tell("go on", "stop")
         kinds = [next(iter(it)) for it in client.contents() if it]
         assert kinds == ["modelTurn", "interrupted", "turnComplete"]
 

@@ -93,15 +93,7 @@ async def test_a_call_is_cancelled_with_its_reply() -> None:
 async def test_a_call_that_is_cancelled_before_the_client_has_it() -> None:
     """It never has: there is nothing to take back."""
     async with fronting(agent) as front, connected(front, Client(), **declaring(WEATHER)) as client:
-        client.reads.clear()
-        await client.say(realtimeInput={"text": "first"})
-        await asyncio.sleep(1)
-        await client.say(realtimeInput={"text": "weather?"})
-        await asyncio.sleep(1)
-        await client.say(realtimeInput={"text": "never mind"})
-        await asyncio.sleep(1)
-        client.reads.set()
-        await asyncio.sleep(1)
+        await client.tell("first", "weather?", "never mind")
         assert (client.called, client.cancelled) == ([], [])
 
 
