@@ -60,7 +60,9 @@ def main() -> int:
             for first in pieces
         }
         for done in as_completed(work):
-            failed += done.result()
+            for seed, invariant, what in done.result():  # told at once: the run takes hours
+                failed.append((seed, invariant, what))
+                console.print(f"seed {seed}: {invariant}", markup=False, highlight=False)
             progress.update(task, advance=min(_AT_ONCE, end - work[done]))
             progress.update(task, description=f"conversations, {len(failed)} failed")
     for seed, invariant, what in sorted(failed)[:_SHOWN]:
