@@ -297,12 +297,12 @@ async def test_pictures_for_a_server_that_reads_nothing(
         return tick(session, now)
 
     monkeypatch.setattr(Session, "tick", counted)
-    lines = [(0.5 * number, Image(str(number).encode())) for number in range(30)]
+    lines = [(0.5 * number, Image(b"\xff\xd8" + bytes([number]))) for number in range(30)]
     talk = await hold([[Handle("h1"), StopReading()], []], microphone(16.0, *lines))
     check(talk)
     assert talk.error is None
     seen = [it.data for it in talk.server.connections[1].of(ImageSeen)]
-    assert seen[-1] == b"29"
+    assert seen[-1] == b"\xff\xd8" + bytes([29])
 
 
 async def test_a_stuck_server_that_reads_on(hold: Hold) -> None:

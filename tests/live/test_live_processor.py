@@ -123,27 +123,35 @@ async def test_pictures_go_as_jpeg_once_a_second(hold: Hold) -> None:
 
     file = io.BytesIO()
     PIL.Image.new("RGBA", (2, 2)).save(file, "PNG")
-    lines = [(0.3 * index, Image(str(index).encode())) for index in range(8)]
+    jpegs = [b"\xff\xd8" + bytes([index]) for index in range(8)]
+    lines = [(0.3 * index, Image(data)) for index, data in enumerate(jpegs)]
     live = processor()
     talk = await hold(
         [[]], typed(*lines, (3.5, Image(file.getvalue(), "image/png")), until=5.0), live
     )
     seen = [it.data for it in talk.server.connections[0].of(ImageSeen)]
-    assert seen[:4] == [b"0", b"3", b"6", b"7"]
+    assert seen[:4] == [jpegs[0], jpegs[3], jpegs[6], jpegs[7]]
     assert seen[4].startswith(b"\xff\xd8")
     (metrics,) = live.stream_metrics.values()
     assert metrics.images_skipped == 4
 
 
 async def test_a_picture_that_is_none(hold: Hold) -> None:
-    """It is told, with what to give; so is one that is cut off, anywhere."""
+    """It is told of, with what to give, and the talk goes on; so with one cut off, anywhere."""
     import PIL.Image
 
     file = io.BytesIO()
     PIL.Image.effect_noise((64, 64), 50).save(file, "PNG")
-    for data in (b"no", file.getvalue()[:40], file.getvalue()[:2000]):
-        talk = await hold([[]], typed((0.0, Image(data, "image/png"))))
-        assert f"{len(data)} bytes of image/png are no picture; give a whole" in str(talk.error)
+    png = file.getvalue()
+    for data, kind in ((b"no", "png"), (png[:40], "png"), (png[:2000], "jpeg"), (b"", "jpeg")):
+        lines = (0.0, Image(data, f"image/{kind}")), (1.5, Image(png, "image/jpeg"))
+        talk = await hold([[]], typed(*lines, until=3.0))
+        assert talk.error is None
+        ((_, news),) = talk.news("failed")
+        assert news["what"] == "picture"
+        assert f"{len(data)} bytes of image/{kind} are no picture" in news["error"]
+        (seen,) = talk.server.connections[0].of(ImageSeen)
+        assert seen.data.startswith(b"\xff\xd8"), "what it is counts, not what it is called"
 
 
 async def test_text_goes_in_the_moment_or_as_a_turn(hold: Hold) -> None:

@@ -42,7 +42,7 @@ from vivace.machines.server_message import (
 )
 from vivace.machines.tools import ToolRules
 from vivace.machines.window import Window
-from vivace.part import Interrupted, Part, Reset, Signal
+from vivace.part import Image, Interrupted, Part, Reset, Signal
 
 __all__ = ["Session"]
 
@@ -218,7 +218,8 @@ class Session(Machine):
                 try:
                     heard = self._input.take(part, now, over=self._replies.sounding > 0)
                 except PartError as error:
-                    return [self._news.failed("data", str(error), now)]
+                    what = "picture" if isinstance(part.body, Image) else "data"
+                    return [self._news.failed(what, str(error), now)]
         out: list[Output] = [part] if heard.passes else []
         if heard.started is not None:
             held = self._replies.held

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from vivace.errors import PartError
 from vivace.live.session_rules import SessionRules
 from vivace.machines.heard_clock import HeardClock
 from vivace.machines.json_text import json_text
@@ -40,7 +41,10 @@ from vivace.part import (
     TurnEnded,
 )
 
-__all__ = ["SessionInput", "Took"]
+__all__ = ["JPEG", "SessionInput", "Took"]
+
+JPEG = b"\xff\xd8"
+"""How every JPEG begins: start of image, ITU-T T.81, B.1.1.3."""
 
 _LATER = 16  # events that wait until nobody speaks: then the oldest is let go
 
@@ -168,13 +172,13 @@ class SessionInput:
     def take(self, part: Part, now: float, *, over: bool = False) -> Took:
         """Line up what is to be sent of a part. over: a reply is being heard.
 
-        Raises PartError for data that cannot be written.
+        Raises PartError for data that cannot be written, and for what is no JPEG.
         """
         match part.body:
             case Audio() as audio:
                 return self._hear(audio, part.at, now)
-            case Image(data=data):
-                self._outbound.look(data)
+            case Image() as picture:
+                self._outbound.look(_jpeg(picture))
                 return Took()
             case SpeechStarted(at=at, probability=probability):
                 self._is_told = self._spoken = True
@@ -267,3 +271,12 @@ class SessionInput:
             self._outbound.put(SendContent((("user", text),)))
         else:
             self._outbound.put(SendText(text))
+
+
+def _jpeg(picture: Image) -> bytes:
+    if not picture.data.startswith(JPEG):
+        raise PartError(
+            f"{len(picture.data)} bytes of {picture.mimetype} are no picture that can be read; "
+            "give a whole file, as JPEG or PNG"
+        )
+    return picture.data
