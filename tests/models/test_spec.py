@@ -66,13 +66,14 @@ def test_a_model_is_told_of_tools(spec: str, monkeypatch: pytest.MonkeyPatch) ->
     """It is another one, that calls them; the first goes on without."""
     monkeypatch.setenv("GEMINI_API_KEY", "key")
     model = turn_model(spec)
-    told = told_of([{"name": "look", "parameters": {"type": "object"}}], model)
+    told = told_of([{"name": "look", "parameters": {"type": "object"}}], model, spec)
     assert told is not model
     assert type(told) is type(model)
-    assert told_of([], model) is model
+    assert told_of([], model, spec) is model
 
 
 def test_a_model_that_can_call_nothing() -> None:
-    """It says so, and which can."""
-    with pytest.raises(ModelSpec, match=r"scripted cannot call functions.* look.* or gemini:"):
-        told_of([{"name": "look"}], Scripted(["yes"]))
+    """It says so, by the name it was chosen by, and which can."""
+    match = r"'script:a\.txt' cannot call functions.* look.* or gemini:"
+    with pytest.raises(ModelSpec, match=match):
+        told_of([{"name": "look"}], Scripted(["yes"]), "script:a.txt")

@@ -110,7 +110,7 @@ async def test_raw_data_gets_the_rate_that_it_lacks(mimetype: str, fmt: AudioFor
         (data(b"123", "audio/pcm;rate=24000"), "3 bytes is not a whole number of 2-byte frames"),
         (data(b"123", "audio/amr"), "audio/amr cannot be played; give raw audio"),
         (data(b"\x78\x01", "audio/opus"), "2 bytes of audio/opus cannot be decoded"),
-        (data(b"no header", "audio/wav"), "9 bytes of audio/wav cannot be decoded"),
+        (data(b"no header", "audio/wav"), "9 bytes of audio/wav cannot be decoded (Format not"),
         (Part.audio(wav(), role="model"), "a WAV file was given as raw audio/pcm;rate=16000"),
         (Part.audio(b"OggS\0\2" + bytes(8), role="model"), "an Ogg file was given as raw"),
         (Part.audio(b"fLaC\0\0\0\x22", role="model"), "a FLAC file was given as raw"),

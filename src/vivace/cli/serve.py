@@ -54,7 +54,7 @@ def serve(
     pacer = AudioRateLimiter()
 
     def agent(tools: Toolbox) -> Processor:
-        return around(told_of(tools.declarations, model), pacer, tools)
+        return around(told_of(tools.declarations, model, spec), pacer, tools)
 
     front = GeminiFront(agent, keys, max_sessions=sessions)
     asyncio.run(_serve(front, tls, host, port))

@@ -36,14 +36,14 @@ class _Calls(Protocol):
     def with_tools(self, tools: Sequence[Mapping[str, Any]]) -> Processor: ...
 
 
-def told_of(tools: Sequence[Mapping[str, Any]], model: Processor) -> Processor:
-    """`model`, which may call these tools. Raises ModelSpec if it can call none."""
+def told_of(tools: Sequence[Mapping[str, Any]], model: Processor, spec: str) -> Processor:
+    """`model`, made from `spec`, able to call these tools. Raises ModelSpec if it can call none."""
     if not tools:
         return model
     if not hasattr(model, "with_tools"):
         names = ", ".join(str(tool["name"]) for tool in tools)
         raise ModelSpec(
-            f"the model {model.name} cannot call functions, and so not {names}; leave tools out, "
+            f"the model {spec!r} cannot call functions, and so not {names}; leave tools out, "
             "or use a model that can: openai: or gemini:"
         )
     return cast("_Calls", model).with_tools(tools)

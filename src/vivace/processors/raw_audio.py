@@ -72,8 +72,10 @@ def decode_audio(data: bytes, mimetype: str) -> Audio:
     try:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
+        # Its whole text names the object in memory that stands for the file.
+        why = getattr(error, "error_string", error)
         raise AudioError(
-            f"{len(data)} bytes of {mimetype} cannot be decoded ({error}); "
+            f"{len(data)} bytes of {mimetype} cannot be decoded ({why}); "
             "give the whole file in one part, or raw audio as 'audio/pcm;rate=24000'"
         ) from error
     return Audio(samples.astype("<i2").tobytes(), AudioFormat(rate, samples.shape[1]))
