@@ -99,10 +99,19 @@ class Bus:
             self._announcing = False
 
     def handed_out(self, part: Part) -> None:
-        """The consumer has taken `part`: book it, and announce what that means for its reply."""
-        if isinstance(part.body, TurnComplete):
-            self.ledger.complete(part.body.turn)
-            self.announce(Played(part.body.turn, part.body.reason))
+        """The consumer has taken `part`: book it, and announce what that means for its reply.
+
+        A consumer that is busy hears of a hold when it takes the next thing, and plays until then.
+        """
+        body = part.body
+        if isinstance(body, TurnComplete):
+            self.ledger.complete(body.turn)
+            self.announce(Played(body.turn, body.reason))
+        elif isinstance(body, Held):
+            if self.held is not None and body.turn <= self.held:  # else it is over already
+                self.ledger.hold(body.turn, clock_now())
+        elif isinstance(body, Resumed):
+            self.ledger.resume(body.turn, clock_now())
         elif self.ledger.book(part, clock_now(), self._plays_at(part)):
             self.announce(Playing(part.turn))
 
@@ -115,13 +124,10 @@ class Bus:
     def _tell(self, signal: Signal, teller: Listener | None) -> None:
         if isinstance(signal, Held):
             self.held = signal.turn if self.held is None else max(signal.turn, self.held)
-            self.ledger.hold(signal.turn, clock_now())
         elif isinstance(signal, Interrupted | Reset | Resumed):
             self.held = self.held if self.held is not None and signal.turn < self.held else None
         if isinstance(signal, Interrupted | Reset):
             self._void(signal.turn)
-        elif isinstance(signal, Resumed):
-            self.ledger.resume(signal.turn, clock_now())
         elif isinstance(signal, PlayedTo):
             self.ledger.confirm(signal.turn, signal.seconds, clock_now())
         for listener in list(self._listeners):

@@ -13,7 +13,7 @@ from vivace.flow.hop import Taker
 from vivace.flow.run import AT_ONCE, Run, Stage
 from vivace.flow.streams import Source
 from vivace.flow.untold import Untold
-from vivace.part import Part
+from vivace.part import Held, Part, Resumed
 
 __all__ = ["Stream"]
 
@@ -51,7 +51,8 @@ class Stream(Taker):
             else:
                 await self._leave(error)
             raise
-        if part.turn and run.is_root and not part.substream:
+        counts = part.turn or isinstance(part.body, Held | Resumed)
+        if counts and run.is_root and not part.substream:
             run.bus.handed_out(part)
         run.hush()
         return part

@@ -116,7 +116,7 @@ class Ledger:
 
     Where the listener's side reports how far it has played, that is what was heard, and between
     reports its lag behind the plan is followed: jitter is smoothed out, a drift of clocks is not,
-    a jump is believed at once. It falls silent when a reply is held, unless it reports otherwise.
+    a jump is believed at once. It falls silent when told of a hold, unless it reports otherwise.
     """
 
     def __init__(self, keep: int = 64) -> None:
