@@ -11,7 +11,8 @@ import pytest
 from vivace.audio import AudioFormat
 from vivace.errors import FlowError, StageError
 from vivace.flow.clock import now, sleep_until
-from vivace.flow.drive import Do, Shell, drive
+from vivace.flow.drive import drive
+from vivace.flow.jobs import Do, Shell
 from vivace.flow.processor import Processor, processor
 from vivace.flow.run import Run, current_run
 from vivace.flow.scope import AbandonedTask

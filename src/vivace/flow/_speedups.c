@@ -271,6 +271,56 @@ meter_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
+/* asked(): the stage is asked for its next part. */
+static PyObject *
+meter_asked(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return was_asked((Meter *)op) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* kept(): it was asked, and its reader cannot take a part any more: it has to wait for room. */
+static PyObject *
+meter_kept(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Meter *meter = (Meter *)op;
+    double at;
+    if (!meter->over && !isnan(meter->asked_at)) {
+        if (read_clock(meter, &at) < 0) {
+            return NULL;
+        }
+        meter->waited_s += at - meter->asked_at;
+        meter->left_at = at;
+        meter->asked_at = NAN;
+    }
+    return Py_NewRef(Py_None);
+}
+
+/* crossed(part): `part` has come out of it, and it is asked for the next one at once. */
+static PyObject *
+meter_crossed(PyObject *op, PyObject *part)
+{
+    Meter *meter = (Meter *)op;
+    if (!Py_IS_TYPE(part, part_type)) {
+        PyErr_SetString(PyExc_TypeError, "only a Part can have come out of a stage");
+        return NULL;
+    }
+    if (!meter->over) {
+        if (has_left(meter, part, 0) < 0) {
+            return NULL;
+        }
+        meter->asked_at = meter->left_at;
+        meter->left_at = NAN;
+    }
+    return Py_NewRef(Py_None);
+}
+
+static PyMethodDef meter_methods[] = {
+    {"asked", meter_asked, METH_NOARGS, "The stage is asked for its next part."},
+    {"kept", meter_kept, METH_NOARGS, "Its reader cannot take a part any more."},
+    {"crossed", meter_crossed, METH_O, "A part has come out of it, and it is asked for the next."},
+    {NULL},
+};
+
 static PyMemberDef meter_members[] = {
     {"time", T_OBJECT_EX, offsetof(Meter, time), 0, NULL},
     {"size", T_OBJECT_EX, offsetof(Meter, size), 0, NULL},
@@ -297,6 +347,7 @@ static PyType_Slot meter_slots[] = {
     {Py_tp_dealloc, meter_dealloc},
     {Py_tp_traverse, meter_traverse},
     {Py_tp_clear, meter_clear},
+    {Py_tp_methods, meter_methods},
     {Py_tp_members, meter_members},
     {Py_tp_getset, meter_getset},
     {0, NULL},

@@ -57,6 +57,7 @@ class Bus:
     held: what is to be heard of replies up to this number is kept back: see `Held`. None is held.
     purged: parts that interruptions have taken out.
     decided: what machines of the conversation decide for all of it: see `Machine.decides`.
+    announcing: somebody is being told of something.
     untold: what the outermost stream keeps of errors, as long as somebody has that stream.
     """
 
@@ -72,7 +73,7 @@ class Bus:
         self._channels: WeakSet[Purgeable] = WeakSet()
         self._listeners: list[Listener] = []
         self._waiting: deque[tuple[Signal, Listener | None]] = deque()
-        self._announcing = False
+        self.announcing: bool = False
 
     def register(self, channel: Purgeable) -> None:
         """An interruption purges `channel` too, for as long as it lives."""
@@ -89,14 +90,14 @@ class Bus:
     def announce(self, signal: Signal, teller: Listener | None = None) -> None:
         """Tell everyone but `teller`. What is announced meanwhile is told next, in order."""
         self._waiting.append((signal, teller))
-        if self._announcing:
+        if self.announcing:
             return
-        self._announcing = True
+        self.announcing = True
         try:
             while self._waiting:
                 self._tell(*self._waiting.popleft())
         finally:
-            self._announcing = False
+            self.announcing = False
 
     def handed_out(self, part: Part) -> None:
         """The consumer has taken `part`: book it, and announce what that means for its reply.

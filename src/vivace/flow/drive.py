@@ -10,29 +10,27 @@ the other way round.
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from vivace.errors import FlowError, StageError
-from vivace.flow.bus import Bus
 from vivace.flow.channel import Channel
 from vivace.flow.clock import now
 from vivace.flow.eager import noticing
+from vivace.flow.hop import Meter
+from vivace.flow.jobs import Do, Jobs, Shell
 from vivace.flow.run import Run, current_run
-from vivace.flow.scope import STOP_WITHIN_S, AbandonedTask, where
 from vivace.flow.turns import Turns
+from vivace.flow.wire import Wire
 from vivace.machines.heard_clock import HeardClock
 from vivace.machines.machine import (
     Announce,
     Cancel,
     Item,
     Job,
-    JobDone,
-    JobFailed,
     Machine,
     Output,
     Tell,
@@ -42,31 +40,6 @@ from vivace.part import Audio, Part, Signal, is_side_lane
 
 __all__ = ["Do", "Shell", "Told", "drive"]
 
-
-class Shell(Protocol):
-    """What a job may use of the shell that runs it."""
-
-    bus: Bus
-
-    async def emit(self, part: Part) -> None:
-        """Send a part on, waiting for room; a part of a void reply is dropped."""
-        ...
-
-    def post(self, item: Item) -> None:
-        """Feed the machine."""
-        ...
-
-    async def room(self) -> None:
-        """Return once there is room for what the machine makes of what it is fed."""
-        ...
-
-    async def cleanup(self, within_s: float, kind: type[Job] = Job) -> None:
-        """Wait for the jobs of this kind that were cancelled, at most `within_s` seconds."""
-        ...
-
-
-Do: TypeAlias = Callable[[Job, Shell], Awaitable[object]]
-"""Does a job; what it returns goes to the machine as `JobDone`, what it raises as `JobFailed`."""
 
 Told: TypeAlias = Callable[[Job, object], None]
 """Gets what the machine tells a job that is under way, or has just been begun; must not wait."""
@@ -98,8 +71,10 @@ def drive(
     if machine.decides:
         run.bus.decided.add(machine.decides)
     outbox = Channel[Part](capacity, seconds=media_s, weigh=_seconds)
-    limits = _Limits(read_ahead or capacity, read_on)
-    return _drive(stream, _Shell(run, machine, do, told, outbox, limits))
+    shell = _Shell(run, machine, do, told, outbox, _Limits(read_ahead or capacity, read_on))
+    driven = _drive(stream, shell)
+    shell.wire = run.wires.begin(driven)
+    return driven
 
 
 class _Limits(msgspec.Struct, frozen=True):
@@ -112,6 +87,7 @@ async def _drive(stream: AsyncIterator[Part], shell: _Shell) -> AsyncIterator[Pa
     shell.start(stream)
     try:
         while await outbox.more():
+            await shell.wire.room()
             for part in outbox.take_waiting():
                 shell.taken()
                 yield part
@@ -138,14 +114,14 @@ class _Shell:
         self._run = run
         self._machine = machine
         self._name = type(machine).__name__
-        self._do = do
         self._told = told
         self._limits = limits
         self._outputs: deque[Output] = deque()
         self._acting = False
         self._over = False  # stopped or failed: the machine is left alone
-        self._jobs: dict[Job, asyncio.Task[object]] = {}
-        self._leaving: dict[asyncio.Task[object], tuple[Job, asyncio.TimerHandle]] = {}
+        self._jobs = Jobs(run, self._name, do, self)
+        self.wire = Wire()
+        self._asks = False  # the stage before for a part
         self._timer: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
         self._turns = Turns.here()
@@ -174,9 +150,8 @@ class _Shell:
             self._unsubscribe()
         self.outbox.close()
         self._stop_timer()
-        for _, complaint in self._leaving.values():
-            complaint.cancel()  # the run names what it cannot stop
-        for task in (*self._feeder, *self._jobs.values()):
+        self._jobs.stop()
+        for task in self._feeder:
             task.cancel()
 
     def fail(self, error: Exception) -> None:
@@ -190,16 +165,21 @@ class _Shell:
         try:
             reader = aiter(stream)
             await self._turns.mine()  # many may begin at the same time
+            if (wire := self._run.wires.of(stream)) is not None:
+                wire.reader = self
             while True:
+                self._asks = True
                 try:
                     part, waited = await noticing(anext(reader))
                 except StopAsyncIteration:
                     break
+                finally:
+                    self._asks = False
                 if self._run.pressure and part.at is not None:
                     self._weigh(part, part.at)
                 self.post(part)
-                if not self._may_read():
-                    await self._until_it_may_read()
+                if not self.may_read():
+                    await self.until_it_may_read()
                 if not self._run.side.has_room():
                     await self._run.side.wait_for_room()
                 if not waited:
@@ -216,10 +196,26 @@ class _Shell:
         except Exception as error:
             self.fail(error)
 
-    async def _until_it_may_read(self) -> None:
+    def takes(self, part: Part, meter: Meter | None) -> bool:
+        """Take `part` now, from the stage before; False if it has to wait."""
+        run = self._run
+        if not self._asks or self._over or run.closing or not self.may_read():
+            return False
+        # What is announced overtakes what is sent: first all have heard of it.
+        if self.bus.announcing or not run.side.has_room() or type(part) is not Part:
+            return False
+        if meter is not None:
+            meter.crossed(part)
+        if run.pressure and part.at is not None:
+            self._weigh(part, part.at)
+        self.post(part)
+        return True
+
+    async def until_it_may_read(self) -> None:
+        """Return once there is room for what may come of a part."""
         self._held_up = True
         try:
-            while not self._over and not self._may_read():
+            while not self._over and not self.may_read():
                 self._ready.clear()
                 await self._ready.wait()
         finally:
@@ -266,10 +262,11 @@ class _Shell:
 
     def _wake(self) -> None:
         self._arm()
-        if self._held_up and self._may_read():
+        if self._held_up and self.may_read():
             self._ready.set()
 
-    def _may_read(self) -> bool:
+    def may_read(self) -> bool:
+        """True if there is room for what may come of a part."""
         return (
             not self._machine.full()
             and self.outbox.has_room_for(self._limits.read_ahead)
@@ -279,15 +276,15 @@ class _Shell:
     # -- doing what it says -------------------------------------------------------------------
 
     def _act(self, outputs: Sequence[Output]) -> None:
-        if len(outputs) == 1 and isinstance(outputs[0], Part) and not self._acting:
-            self._send(outputs[0])  # most often, and nothing comes back of it
-            self._acted()
-            return
-        self._outputs.extend(outputs)
         if self._acting:  # an announcement came back while acting: its turn comes after
+            self._outputs.extend(outputs)
             return
         self._acting = True
         try:
+            if len(outputs) == 1 and isinstance(outputs[0], Part):  # most often
+                self._send(outputs[0])
+            else:
+                self._outputs.extend(outputs)
             while self._outputs and not self._over:
                 self._act_on(self._outputs.popleft())
         finally:
@@ -306,11 +303,11 @@ class _Shell:
             case Announce():
                 self.bus.announce(output.signal, self.heard)
             case Cancel():
-                self._cancel(output.job)
+                self._jobs.cancel(output.job)
             case Tell() if self._told is not None:
                 self._told(output.job, output.item)
             case Job():
-                self._begin(output)
+                self._jobs.begin(output)
             case _:
                 raise StageError(f"{self._name} wants {output!r} done; see machines/machine.py")
 
@@ -318,7 +315,9 @@ class _Shell:
         if part.substream and is_side_lane(part.substream):
             self._run.say(part)
         elif not self.bus.fence.stale(part) and not self.outbox.closed:
-            self.outbox.send_nowait(part)
+            reader = self.wire.reader
+            if reader is None or not (self.outbox.empty() and reader.takes(part, self.wire.meter)):
+                self.outbox.send_nowait(part)
 
     def _arm(self) -> None:
         # Who reads on decides about the user: time passes for it also while jobs wait for room.
@@ -336,45 +335,11 @@ class _Shell:
             self._timer.cancel()
             self._timer = None
 
-    # -- jobs ---------------------------------------------------------------------------------
-
-    def _begin(self, job: Job) -> None:
-        if self._do is None:
-            raise StageError(f"{self._name} wants a {type(job).__name__} done, and has no `do`")
-        name = f"{job.label} for {self._name}"
-        self._jobs[job] = self._run.start(self._work(job, self._do), name)
-
-    async def _work(self, job: Job, do: Do) -> None:
-        try:
-            answer: Item = JobDone(job, await do(job, self))
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            assert task is not None, "it runs in a task of its own"
-            if task.cancelling():
-                raise
-            answer = JobFailed(job, FlowError(f"{job.label} was cancelled from inside"))
-        except Exception as error:
-            answer = JobFailed(job, error)
-        if self._jobs.pop(job, None) is not None:
-            self.post(answer)
-
-    def _cancel(self, job: Job) -> None:
-        task = self._jobs.pop(job, None)
-        if task is None:
-            return
-        loop = asyncio.get_running_loop()
-        self._leaving[task] = (job, loop.call_later(STOP_WITHIN_S, _complain_of, task))
-        task.add_done_callback(self._left)
-        task.cancel()
-
-    def _left(self, task: asyncio.Task[object]) -> None:
-        self._leaving.pop(task)[1].cancel()
+    # -- for its jobs -------------------------------------------------------------------------
 
     async def cleanup(self, within_s: float, kind: type[Job] = Job) -> None:
         """Wait for the jobs of this kind that were cancelled, at most `within_s` seconds."""
-        leaving = {task for task, (job, _) in self._leaving.items() if isinstance(job, kind)}
-        if leaving:
-            await asyncio.wait(leaving, timeout=within_s)
+        await self._jobs.cleanup(within_s, kind)
 
     async def room(self) -> None:
         """Return once there is room for what the machine makes of what it is fed."""
@@ -388,12 +353,3 @@ class _Shell:
             self._run.say(part)
         elif not self.bus.fence.stale(part):
             await self.outbox.send(part)
-
-
-def _complain_of(task: asyncio.Task[object]) -> None:
-    warnings.warn(
-        f"{task.get_name()} was cancelled and has not stopped in {STOP_WITHIN_S:g} s; "
-        f"the conversation goes on without it; it is at {where(task)}",
-        AbandonedTask,
-        stacklevel=2,
-    )

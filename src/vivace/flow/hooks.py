@@ -144,9 +144,9 @@ class Watch:
 
     def observed(
         self, stream: AsyncIterator[Part], aside: Aside, path: str
-    ) -> tuple[AsyncIterator[Part], object]:
+    ) -> tuple[AsyncIterator[Part], object, Meter]:
         """`stream`, the output of the stage at `path`, as the next one sees it, with every part of
-        it told; and what is to be closed at the end of the run.
+        it told; what is to be closed at the end of the run; and what counts.
 
         That closes `stream`, unless nothing was read from it.
         """
@@ -158,9 +158,9 @@ class Watch:
         self._tell(StageStarted(meter.stage, self._now(), lambda: meter.counts(self._now())))
         passed = metered(stream, aside, path, meter)
         if passed is not None:
-            return passed, _Closing(self._close, stream, meter)
+            return passed, _Closing(self._close, stream, meter), meter
         read = self._metered(stream, meter)
-        return hop(read, aside, path), read
+        return hop(read, aside, path), read, meter
 
     def said(self, part: Part) -> None:
         """Somebody in the run has sent `part` straight to the consumer."""
@@ -187,29 +187,14 @@ class Watch:
     async def _metered(
         self, stream: AsyncIterator[Part], meter: _Meter
     ) -> AsyncGenerator[Part, None]:
-        # What a part costs when somebody listens is spent here, so nothing here is a call that
-        # need not be one.
-        time = self._now
-        asked_at = meter.asked_at = time()
+        meter.asked()
         try:
             async for part in stream:
                 if part.__class__ is not Part:
                     part = Part.of(part)  # as whoever reads it would
-                at = meter.left_at = time()
-                meter.asked_at = None
-                meter.waited_s += at - asked_at
-                aside = bool(part.substream) and is_side_lane(part.substream)
-                if aside:
-                    meter.aside += 1
-                else:
-                    meter.parts += 1
-                    meter.bytes += _size(part.body)
-                if aside or self._of_parts:
-                    self._passed(meter, part, at, asked_at, aside)
+                meter.left(part, bool(part.substream) and is_side_lane(part.substream))
                 yield part
-                asked_at = meter.asked_at = time()
-                meter.left_at = None
-                meter.room_s += asked_at - at
+                meter.asked()
         except GeneratorExit:
             await self._close(stream, meter)
             raise

@@ -119,6 +119,44 @@ class Meter:
         self.left_at: float | None = None
         self.over = False
 
+    def asked(self) -> None:
+        """The stage is asked for its next part."""
+        if self.over:
+            return
+        at = self.asked_at = self.time()
+        if self.left_at is not None:
+            self.room_s += at - self.left_at
+            self.left_at = None
+
+    def kept(self) -> None:
+        """It was asked, and its reader cannot take a part any more: it has to wait for room."""
+        if self.over or self.asked_at is None:
+            return
+        at = self.left_at = self.time()
+        self.waited_s += at - self.asked_at
+        self.asked_at = None
+
+    def left(self, part: Part, aside: bool) -> None:
+        """`part` has come out of it. aside: it goes to the consumer, and not to the next stage."""
+        if self.over:
+            return
+        at, asked_at = self.time(), self.asked_at
+        self.left_at, self.asked_at = at, None
+        self.waited_s += 0.0 if asked_at is None else at - asked_at
+        if aside:
+            self.aside += 1
+        else:
+            self.parts += 1
+            self.bytes += self.size(part.body)
+        if aside or self.of_parts:
+            self.passed(self, part, at, at if asked_at is None else asked_at, aside)
+
+    def crossed(self, part: Part) -> None:
+        """`part` has come out of it, and it is asked for the next one at once."""
+        if not self.over:
+            self.left(part, False)
+            self.asked_at, self.left_at = self.left_at, None
+
 
 class Gate:
     """What a run lets its consumer see.

@@ -86,6 +86,7 @@ class PartProcessor(Processor):
         if rest is None:
             return run.boundary(fused(stream, links), links[-1][0])
         run.own(rest, links[-1][0])
+        run.wires.cut(stream)
         return stream
 
     @overload

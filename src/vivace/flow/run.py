@@ -27,6 +27,7 @@ from vivace.flow.pressure import Pressure, pressure_here
 from vivace.flow.scope import Scope
 from vivace.flow.streams import Source, open_source
 from vivace.flow.untold import Untold
+from vivace.flow.wire import Wires
 from vivace.machines.pressure import Shedding
 from vivace.part import Audio, Part, TurnComplete, is_side_lane
 
@@ -82,19 +83,17 @@ class Run:
         self.loop = asyncio.get_running_loop()
         self.name = stage.name
         self.opened: list[tuple[str, Any]] = []
+        self.wires = Wires()
         self.errors: list[BaseException] = []  # in the order in which they came
-        self.ended = False  # nothing more will come of the stages
-        self.closing = False
+        self.ended = self.closing = False  # ended: nothing more will come of the stages
         self.gate: Gate | None = None
         self._parts: AsyncIterator[Part] | None = None
         self._overtaking: deque[Part] = deque()
         self._part: Part | None = None  # waits for the consumer, who took something urgent first
         self._kept: deque[Part] = deque()  # of a held reply: had left its pacer when that was held
         self._consumers: list[asyncio.Future[None]] = []
-        self._turn_at = 0.0  # since when others have had no turn,
-        self._turns = 0  # and how often it has been asked
-        self._told = False
-        self._over = False  # the consumer has gone, and gets no more errors
+        self._turn_at, self._turns = 0.0, 0  # since when others had no turn; how often it was asked
+        self._told = self._over = False  # over: the consumer has gone, and gets no more errors
         # Whoever causes a task, be it the consumer or a timer, it belongs to this run.
         self.context = copy_context()
         self.context.run(_current.set, self)
@@ -180,10 +179,11 @@ class Run:
 
     def _hop(self, stream: AsyncIterator[Part], path: str) -> AsyncIterator[Part]:
         if self.watch:
-            passed, closable = self.watch.observed(stream, self._aside, path)
+            passed, closable, meter = self.watch.observed(stream, self._aside, path)
             self.opened.append((path, closable))
         else:
-            passed = hop(stream, self._aside, path)
+            passed, meter = hop(stream, self._aside, path), None
+        self.wires.carry(stream, passed, meter)
         if hasattr(passed, "ag_frame"):  # the one in C rests nowhere
             self.opened.append((path, passed))
         return passed

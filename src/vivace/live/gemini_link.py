@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from vivace.flow.drive import Shell
 from vivace.flow.eager import noticing
+from vivace.flow.jobs import Shell
 from vivace.live.gemini_messages import read, send
 from vivace.live.gemini_sender import Sender
 from vivace.live.session_link import LinkLost

@@ -17,7 +17,7 @@ import msgspec
 from vivace.errors import ModelError
 from vivace.flow.channel import Channel
 from vivace.flow.clock import now
-from vivace.flow.drive import Shell
+from vivace.flow.jobs import Shell
 from vivace.flow.processor import Processor
 from vivace.flow.run import current_run
 from vivace.live.reply import FirstToken, GiveReply, MakeReply, PromptEnded

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterable
 from typing import TypeAlias, Union
 
 from vivace.errors import StageError
-from vivace.flow.drive import Shell, drive
+from vivace.flow.drive import drive
+from vivace.flow.jobs import Shell
 from vivace.flow.processor import Processor
 from vivace.flow.run import current_run
 from vivace.machines.confirm import Edge, Inhibit

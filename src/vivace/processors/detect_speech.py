@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from vivace.audio import AudioFormat
-from vivace.flow.drive import Shell, drive
+from vivace.flow.drive import drive
+from vivace.flow.jobs import Shell
 from vivace.flow.processor import Processor
 from vivace.machines.machine import Job
 from vivace.machines.speech import JudgeSpeech, SpeechMachine, SpeechRules

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from vivace.audio import AudioFormat
-from vivace.flow.drive import Shell, drive
+from vivace.flow.drive import drive
+from vivace.flow.jobs import Shell
 from vivace.flow.processor import Processor
 from vivace.machines.machine import Job
 from vivace.machines.turn import JudgeTurn, TurnMachine, TurnRules

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import msgspec
 
 from vivace.errors import FlowError, PartError, StageError
-from vivace.flow.drive import Shell
+from vivace.flow.jobs import Shell
 from vivace.flow.observe import beside
 from vivace.flow.part_processor import PartProcessor
 from vivace.flow.processor import Processor

@@ -7,7 +7,8 @@ from contextlib import aclosing
 
 import msgspec
 
-from vivace.flow.drive import Shell, drive
+from vivace.flow.drive import drive
+from vivace.flow.jobs import Shell
 from vivace.flow.processor import Processor
 from vivace.machines.joining import ends_open, spaced, words_of
 from vivace.machines.machine import Cancel, Item, Job, JobDone, JobFailed, Machine, Output

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from vivace.audio import AudioFormat
-from vivace.flow.drive import Shell, drive
+from vivace.flow.drive import drive
+from vivace.flow.jobs import Shell
 from vivace.flow.processor import Processor
 from vivace.flow.run import current_run
 from vivace.machines.listening import ListeningMachine, ListeningRules, TranscribeAudio
