@@ -11,7 +11,9 @@ from vivace.testing.dialogue import (
     Listen,
     Reply,
     Say,
+    SideTalk,
     Speaker,
+    TalkOver,
     ToolUse,
     Type,
     Wait,
@@ -66,6 +68,23 @@ def test_a_quick_tool_is_told_though_a_slow_one_still_works() -> None:
         [part.body.id for part in prompt if isinstance(part.body, Response)] for prompt in prompts
     ]
     assert told == [[], ["0-1"], ["0-1", "0-0"]]
+
+
+def test_a_slow_speaker_that_is_held_twice_in_a_row() -> None:
+    """It hears of a hold when it has played what it is at: that was heard."""
+    dialogue = Dialogue(
+        (Say("papotra"), TalkOver("kidru"), SideTalk("vori", 0.78), Say("stirevu", after_s=0.22)),
+        (
+            Reply("vina vugo duva"),
+            Reply("zadobru", calls=(ToolUse("order", takes_s=2.22), ToolUse(takes_s=1.52))),
+        ),
+        Speaker(speed=0.5),
+        at_most_s=11.4,
+        seed=1078,
+    )
+    assert Interrupted(3, "vina vugo duva") in [
+        it for _, it in simulate(dialogue).told(Interrupted)
+    ]
 
 
 def test_the_same_conversations_without_these_bugs() -> None:

@@ -1,6 +1,9 @@
+import random
+
 import msgspec
 import pytest
 
+from vivace.machines.backchannel import Backchannels
 from vivace.testing import dialogue as dialogues
 from vivace.testing.dialogue import (
     Backchannel,
@@ -14,7 +17,7 @@ from vivace.testing.dialogue import (
     Timing,
     ToolUse,
 )
-from vivace.testing.generate import random_dialogue
+from vivace.testing.generate import _Words, random_dialogue
 
 SMALL = Dialogue(
     (Say("hello there", rate=2.0), TalkOver("stop"), Backchannel(), Cough(), Listen()),
@@ -58,3 +61,10 @@ def test_same_seed_is_the_same_conversation() -> None:
     texts = [step.text for step in random_dialogue(3).user if isinstance(step, Say)]
     words = [word for text in texts for word in text.split() if word != "…"]
     assert len(words) == len(set(words)) > 5
+
+
+def test_a_word_by_chance_is_no_mm_hm() -> None:
+    """What a user says has to be answered: "fine" and "sure" would not be."""
+    words = set(_Words(random.Random(0)).some(20_000, 20_000))
+    assert len(words) == 20_000
+    assert not [word for word in words if Backchannels().covers(word)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from vivace.machines.backchannel import Backchannels
 from vivace.testing.dialogue import (
     Backchannel,
     Correct,
@@ -34,6 +35,7 @@ __all__ = ["HUMS", "random_dialogue"]
 _ONSETS = "b d f g k l m n p r s t v z br dr fl gr kl pr st tr".split()
 _VOWELS = "a e i o u".split()
 _ENDS: tuple[End, ...] = ("done",) * 15 + ("error", "hang", "stuck", "deaf")
+_HEARD = Backchannels()
 HUMS: list[str] = "mm-hm uh-huh yeah okay right wow".split()
 
 
@@ -77,7 +79,8 @@ class _Words:
                 self._draw.choice(_ONSETS) + self._draw.choice(_VOWELS)
                 for _ in range(self._draw.randint(2, 3))
             )
-            if word not in self._said:
+            # "Fine" and "sure" come about by chance as well, and need no answer.
+            if word not in self._said and not _HEARD.covers(word):
                 self._said.add(word)
                 return word
 
