@@ -268,8 +268,7 @@ async def test_a_report_of_the_listener_goes_to_the_ledger() -> None:
 async def test_what_is_held_is_not_heard_until_it_goes_on() -> None:
     """Its listener has some of it ahead, and falls silent when told so: the ledger knows."""
     bus, delivered = bus_with_log()
-    chunk = Part.audio(bytes(32_000), role="model", turn=1, at=0.0)
-    bus.handed_out(chunk.derive(metadata={"chunk_index": 0}))
+    bus.handed_out(chunk(1, 0.0, chunk_index=0))
     await asyncio.sleep(0.2)
     bus.announce(Held(1))
     bus.handed_out(delivered[-1])
@@ -289,8 +288,7 @@ async def test_what_is_held_is_not_heard_until_it_goes_on() -> None:
 async def test_a_busy_listener_plays_on_until_it_is_told() -> None:
     """What it hears of late is late in the ledger, too; what is over by then was never so."""
     bus, delivered = bus_with_log()
-    chunk = Part.audio(bytes(32_000), role="model", turn=1, at=0.0)
-    bus.handed_out(chunk.derive(metadata={"chunk_index": 0}))
+    bus.handed_out(chunk(1, 0.0, chunk_index=0))
     await asyncio.sleep(0.2)
     bus.announce(Held(1))
     await asyncio.sleep(0.1)
@@ -307,7 +305,7 @@ async def test_a_busy_listener_plays_on_until_it_is_told() -> None:
     for told in delivered[-2:]:
         bus.handed_out(told)
     assert bus.ledger.heard(1).seconds == pytest.approx(0.5)
-    bus.handed_out(chunk.derive(turn=2, metadata={"chunk_index": 0}))
+    bus.handed_out(chunk(2, 0.0, chunk_index=0))
     await asyncio.sleep(0.1)
     assert bus.ledger.heard(2).seconds == pytest.approx(0.1)
 

@@ -21,7 +21,7 @@ from vivace.flow.channel import Channel
 from vivace.flow.clock import now
 from vivace.flow.eager import noticing
 from vivace.flow.hop import Meter
-from vivace.flow.jobs import Do, Jobs, Shell
+from vivace.flow.jobs import Do, Jobs
 from vivace.flow.run import Run, current_run
 from vivace.flow.turns import Turns
 from vivace.flow.wire import Wire
@@ -38,8 +38,7 @@ from vivace.machines.machine import (
 from vivace.machines.pressure import PressureChanged
 from vivace.part import Audio, Part, Signal, is_side_lane
 
-__all__ = ["Do", "Shell", "Told", "drive"]
-
+__all__ = ["Told", "drive"]
 
 Told: TypeAlias = Callable[[Job, object], None]
 """Gets what the machine tells a job that is under way, or has just been begun; must not wait."""
@@ -73,7 +72,7 @@ def drive(
     outbox = Channel[Part](capacity, seconds=media_s, weigh=_seconds)
     shell = _Shell(run, machine, do, told, outbox, _Limits(read_ahead or capacity, read_on))
     driven = _drive(stream, shell)
-    shell.wire = run.wires.begin(driven)
+    run.wires.add(driven, shell.wire)
     return driven
 
 

@@ -69,11 +69,9 @@ class Wires:
         # Streams are told apart by identity, and kept, so that no other takes the place of one.
         self._wires: list[tuple[AsyncIterator[Part], Wire]] = []
 
-    def begin(self, stream: AsyncIterator[Part]) -> Wire:
-        """A wire from the driven stage whose output `stream` is."""
-        wire = Wire()
+    def add(self, stream: AsyncIterator[Part], wire: Wire) -> None:
+        """`stream` is the output of the driven stage that `wire` begins at."""
         self._wires.append((stream, wire))
-        return wire
 
     def carry(
         self, stream: AsyncIterator[Part], hop: AsyncIterator[Part], meter: Meter | None
@@ -82,7 +80,7 @@ class Wires:
         wire = self.of(stream)
         if wire is not None:
             wire.meter = meter
-            self._wires.append((hop, wire))
+            self.add(hop, wire)
 
     def of(self, stream: AsyncIterator[Part]) -> Wire | None:
         """The wire to whoever reads `stream`; None where more than a hop is between."""
