@@ -143,6 +143,28 @@ def test_what_was_handed_out_ahead_is_heard_after_the_hold_or_never() -> None:
     assert turn.heard_text == "one two three"
 
 
+@pytest.mark.parametrize(
+    ("heard", "words"),
+    [
+        ("", []),
+        ("one", ["one "]),
+        ("one two", ["one ", "two "]),
+        ("one two three", ["one ", "two ", "three"]),
+        ("one two three four", ["one ", "two ", "three four "]),
+    ],
+)
+def test_a_word_that_had_only_begun_was_not_heard(heard: str, words: list[str]) -> None:
+    """The picture has what the report has, and nothing stands both before and after the cut."""
+    recording = Recording()
+    recording.feed(token(1, "one two three four five"), 0.0)
+    for at, word in enumerate(("one ", "two ", "three four ")):
+        recording.feed(sound(1, float(at), 1.0, word), 0.0)
+    recording.feed(signal(Interrupted(1, heard), 2.4), 0.0)
+    turn = recording.turns[1]
+    assert [word for _, word in turn.words] == words
+    assert (turn.heard_text, turn.unheard_text.split()) == (heard, turn.text[len(heard) :].split())
+
+
 def test_an_old_reply_that_is_cut_late_takes_nothing_of_the_newer_one() -> None:
     """What is heard by then is of that."""
     recording = Recording()

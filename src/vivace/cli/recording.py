@@ -272,6 +272,7 @@ class Recording:
                 self._left = b"", []
                 self.turns[number].interrupted_at = at
                 self.turns[number].cut_to = heard
+                self.turns[number].words = _cut(self.turns[number].words, heard)
                 _close(self.turns[number].held, at)
             case Playing(turn=number) if number in self.turns:
                 self.turns[number].audible_at = at
@@ -285,6 +286,20 @@ class Recording:
 def _close(spans: list[Span], at: float) -> None:
     if spans and spans[-1].end is None:
         spans[-1].end = max(at, spans[-1].start)
+
+
+def _cut(words: list[tuple[float, str]], heard: str) -> list[tuple[float, str]]:
+    """As many of `words` as were heard: the last that had begun may not have been."""
+    kept: list[tuple[float, str]] = []
+    left = len("".join(heard.split()))
+    for at, word in words:
+        if left <= 0:
+            break
+        signs = "".join(word.split())
+        rest = after(word, signs[:left]) if len(signs) > left else ""
+        kept.append((at, word[: len(word) - len(rest)]))
+        left -= len(signs)
+    return kept
 
 
 def after(text: str, beginning: str) -> str:
