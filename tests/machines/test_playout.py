@@ -249,6 +249,30 @@ def test_a_pause_of_the_listener_is_believed_at_once() -> None:
         assert ledger.heard(1, now).seconds == pytest.approx(0.5)
 
 
+def test_a_listener_who_plays_nothing_hears_nothing() -> None:
+    """A page whose sound is blocked reports 0: nothing is heard until it begins, nor at a cut."""
+    ledger = speaking(*["word"] * 20)
+    ledger.confirm(1, 0.0, 0.0)
+    for now in (0.5, 1.0):
+        ledger.confirm(1, 0.0, now)
+        assert ledger.heard(1, now).seconds == pytest.approx(0.0)
+    assert ledger.heard(1, 1.1).seconds == pytest.approx(0.1)  # it may have begun since
+    ledger.confirm(1, 0.0, 1.2)
+    assert ledger.begins_at(1) == pytest.approx(1.2)
+    ledger.cut(1, 1.2)
+    assert ledger.heard(1, 2.0).text == ""
+
+
+def test_nothing_yet_says_nothing_of_a_lag_that_is_known() -> None:
+    """It is 0.3 s behind: that nothing of the next reply was played after 0.2 s is as expected."""
+    ledger = speaking(*["word"] * 10)
+    ledger.confirm(1, 0.2, 0.5)
+    ledger.book(paced(turn=2), 2.0, 2.0)
+    ledger.book(paced(turn=2), 2.1, 2.1)
+    ledger.confirm(2, 0.0, 2.2)
+    assert ledger.begins_at(2) == pytest.approx(2.3)
+
+
 def test_after_a_cut_the_report_has_the_last_word() -> None:
     """The listener's side says where it stopped."""
     ledger = speaking("one", "two", "three", "four")

@@ -9,6 +9,7 @@ from vivace.part import (
     Held,
     Interrupted,
     Part,
+    PlayedTo,
     Reset,
     Resumed,
     TurnComplete,
@@ -99,6 +100,13 @@ CALL, ANSWER = Part.call("t", id="1"), Part.response("t", id="1")
 
 TWO_WORDS = [Got(sound(0.5, words="one ")), Got(sound(0.5, words="two"))]
 
+
+def after_report(seconds: float) -> list[Event | tuple[float, Event]]:
+    """Told to be heard to its end, after a report, where 0.3 s were played."""
+    told = Told(PlayedTo(1, seconds)), Told(Interrupted(1, "one two")), Played(1, 0.3)
+    return [*TWO_WORDS, *told]
+
+
 BROKEN: list[tuple[Invariant, list[Event | tuple[float, Event]], str]] = [
     (NothingStale(), [Told(Interrupted(1)), Got(sound())], "Audio of reply 1 came after"),
     (NothingStale(), [Told(Reset(2)), Got(sound(turn=2))], "up to 2"),
@@ -112,14 +120,19 @@ BROKEN: list[tuple[Invariant, list[Event | tuple[float, Event]], str]] = [
     (HeardIsPlayed(), [Got(sound(0.5)), Played(1, 0.3)], "0.500 s were handed out, and 0.300 s"),
     (HeardIsPlayed(0.1), [Got(sound(0.5)), Played(1, 0.6)], "0.600 s played"),
     (
-        HeardIsPlayed(1.0),
+        HeardIsPlayed(chunk_s=1.0),
         [*TWO_WORDS, Told(Interrupted(1, "one two")), Played(1, 0.3)],
         "0.300 s were played, so '' at least and 'one ' at most",
     ),
     (
-        HeardIsPlayed(1.0),
+        HeardIsPlayed(chunk_s=1.0),
         [*TWO_WORDS, Told(Interrupted(1)), Played(1, 0.7)],
         "so 'one ' at least and 'one two' at most",
+    ),
+    (
+        HeardIsPlayed(0.3, chunk_s=0.5),
+        after_report(0.1),
+        "0.300 s were played, so '' at least and 'one ' at most",
     ),
     (
         HeardIsPlayed(),
@@ -180,6 +193,8 @@ RIGHT: list[tuple[Invariant, list[Event | tuple[float, Event]]]] = [
     (SampleExact(), [STAGES, Passed(2, sound(0.04)), Got(sound()), Got(sound())]),
     (SampleExact(), [Stages(("source", "mine")), Got(sound())]),
     (HeardIsPlayed(0.1), [Got(sound(0.5)), Played(1, 0.3), Told(Interrupted(1))]),
+    (HeardIsPlayed(0.3, chunk_s=0.5), after_report(0.0)),
+    (HeardIsPlayed(0.3, chunk_s=0.5), after_report(1.0)),
     (PairsWhole(), [Called(0, (CALL,)), Passed(0, ANSWER), Called(1, (CALL, ANSWER))]),
     (OneReply(), [asked(1), Told(Interrupted(1)), asked(2), Told(Reset(2)), asked(3)]),
     (OneReply(frozenset([0])), [Called(0, ()), Called(1, ()), Ended(1), Called(2, ())]),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from vivace import (
@@ -15,6 +16,7 @@ from vivace import (
     Held,
     LiveModelProcessor,
     Part,
+    PlayedTo,
     Processor,
     Resumed,
     Speak,
@@ -289,6 +291,17 @@ def test_pacer_that_does_not_hold_is_held() -> None:
 
     coughs = Dialogue((Say("hello there"), Cough(), Listen()), (Reply(LONG),))
     assert len(simulate(coughs, agent).told(Held, Resumed)) == 2
+
+
+def test_reports_of_the_speaker_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a speaker plays late is told to be heard as it was, if it reports; and else is not."""
+    late = msgspec.structs.replace(INTERRUPTED, speaker=Speaker(buffer_s=0.6, reports_s=0.1))
+    reports = simulate(late).told(PlayedTo)
+    assert len(reports) > 10
+    monkeypatch.setattr(Ledger, "confirm", lambda self, turn, seconds, now: None)
+    name, what = broken(late)
+    assert name == "heard is played"
+    assert "is told to be heard as" in what
 
 
 def test_stale_audio_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

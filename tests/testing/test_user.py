@@ -6,7 +6,7 @@ from array import array
 import pytest
 
 from vivace.flow.clock import now
-from vivace.part import Held, Interrupted, Part, Resumed
+from vivace.part import Held, Interrupted, Part, PlayedTo, Resumed
 from vivace.testing.dialogue import (
     Backchannel,
     Correct,
@@ -158,6 +158,37 @@ def test_hold_of_a_reply_is_over_with_the_next_one() -> None:
     buffer.push(2, 0.5, 2.0)
     buffer.advance(2.4)
     assert buffer.played == pytest.approx({2: 0.2})
+
+
+async def test_speaker_reports() -> None:
+    """Of the newest reply, once there is one, as often as it should; what waits is not in it."""
+    speaker = SimulatedSpeaker(
+        Dialogue((), speaker=Speaker(buffer_s=0.1, reports_s=0.25)), Hearing()
+    )
+    reports: list[tuple[float, int, float]] = []
+    for _ in range(11):
+        reports += [
+            (round(now(), 6), part.body.turn, round(part.body.seconds, 6))
+            for part in speaker.report()
+            if isinstance(part.body, PlayedTo)
+        ]
+        await asyncio.sleep(0.1)
+        if now() < 0.45:
+            await speaker.take(Part.audio(bytes(6400), role="model", turn=1 + (now() > 0.35)))
+    assert reports == [(0.1, 1, 0.0), (0.4, 2, 0.0), (0.7, 2, 0.0), (1.0, 2, 0.2)]
+
+
+async def test_reports_come_with_the_sound() -> None:
+    """Before the part of the microphone's that is given then; without a speaker there are none."""
+    report = Part(PlayedTo(1, 0.5))
+    dialogue, given = Dialogue((Wait(0.05),), tail_s=0.0), list[Part]()
+    user = User(dialogue, Sounds(), Hearing(), given.append, lambda: [report])
+    got = [part async for part in user.parts()]
+    assert given == got
+    assert len(got) > 4
+    assert got[::2] == [report] * (len(got) // 2)
+    alone = User(dialogue, Sounds(), Hearing(), given.append)
+    assert report not in [part async for part in alone.parts()]
 
 
 async def test_speaker_takes_its_time() -> None:

@@ -82,8 +82,9 @@ class _Account:
         return 0.0
 
     def planned_at(self, seconds: float) -> float:
-        """When it is to be played up to `seconds`, which are more than 0."""
-        stretch = next(it for it in reversed(self.stretches) if seconds > it.from_s)
+        """When it is to be played up to `seconds`; 0 for when it begins."""
+        later = (it for it in reversed(self.stretches) if seconds > it.from_s)
+        stretch = next(later, self.stretches[0])
         return stretch.begin + seconds - stretch.from_s
 
     def put_off(self, after: float, by_s: float) -> None:
@@ -168,9 +169,11 @@ class Ledger:
         self._now = max(self._now, now)
         if account.cut_s is not None:
             account.cut_s = account.confirmed_s
-        elif 0 < seconds < account.released_s:  # else it tells nothing of the lag
+        elif seconds < account.released_s:  # else it tells nothing of the lag
             lag = self._until(turn, now) - account.planned_at(seconds)
-            if self._lag is None or abs(lag - self._lag) > _JITTER_S:
+            if not seconds and lag <= (self._lag or 0.0):
+                pass  # it is not to have begun
+            elif self._lag is None or abs(lag - self._lag) > _JITTER_S:
                 self._lag = lag
             else:
                 self._lag += _FOLLOW * (lag - self._lag)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from vivace.part import Audio, Call, Interrupted, Part, Response
+from vivace.part import Audio, Call, Interrupted, Part, PlayedTo, Response
 from vivace.testing.ears import Sound, Sounds
 from vivace.testing.invariants import _Watch
 from vivace.testing.witness import Called, Event, Gave, Got, News, Passed, Stages, Told
@@ -236,6 +236,8 @@ class AnsweredInTime(_Watch):
                 self._quiet_since = at
             case Gave(part=Part(body=Audio() as audio)) if not any(audio.pcm):
                 return self._check(at)
+            case Gave(part=Part(body=PlayedTo())):
+                pass
             case Gave() | Got(part=Part(body=Audio(), role="model")):
                 self._quiet_since = at
         return None

@@ -166,11 +166,14 @@ class Speaker(_Plain, frozen=True):
     """How the agent is played.
 
     speed: 0.5 takes two seconds to take a second of audio. buffer_s: a jitter buffer: sound is
-    played so much later than it came. leaves_at: when whoever listens leaves; None to stay.
+    played so much later than it came. reports_s: how often the agent is told how far the newest
+    reply is played (`PlayedTo`), to the next part of the microphone's; None for never. leaves_at:
+    when whoever listens leaves; None to stay.
     """
 
     speed: float = 1.0
     buffer_s: float = 0.0
+    reports_s: float | None = None
     leaves_at: float | None = None
 
 

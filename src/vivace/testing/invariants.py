@@ -16,6 +16,7 @@ from vivace.part import (
     Image,
     Interrupted,
     Part,
+    PlayedTo,
     Reset,
     Response,
     Resumed,
@@ -52,6 +53,7 @@ _CHUNK_S = 0.02
 # a speaker that had nothing to play can play it.
 _AHEAD_S = 0.25  # a chunk, at its longest, and the lead with which it leaves
 _HICCUP_S = 0.1
+_OFF_S = 0.12  # of sound that was heard may be told wrong
 
 
 class _Watch:
@@ -139,14 +141,19 @@ class SampleExact(_Watch):
 
 class HeardIsPlayed(_Watch):
     """What the prompt and `Interrupted` say was heard is what was handed out, and that was played
-    but for what waits in the speaker's own buffer; where it was cut, to 120 ms."""
+    but for what waits in the speaker's own buffer; where it was cut, to 120 ms.
+
+    buffer_s: of the speaker's, unknown to the agent until the first report. chunk_s: the longest
+    that one part takes of it.
+    """
 
     name = "heard is played"
     sees: tuple[type[Event], ...] = (Got, News, Told, Played, Called)
 
-    def __init__(self, buffer_s: float = 0.0, off_s: float = 0.12) -> None:
-        self._buffer_s = buffer_s
-        self._off_s = off_s
+    def __init__(self, buffer_s: float = 0.0, *, chunk_s: float = 0.0) -> None:
+        self._buffer_s = buffer_s + chunk_s
+        self._off_s = _OFF_S + buffer_s
+        self._ahead_s = _AHEAD_S
         self._told: dict[int, str] = {}
         self._words: defaultdict[int, list[tuple[str, float]]] = defaultdict(list)
         self._seconds: defaultdict[int, float] = defaultdict(float)
@@ -156,6 +163,9 @@ class HeardIsPlayed(_Watch):
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
+            case Told(signal=PlayedTo(turn=turn, seconds=seconds)):
+                if 0 < seconds < self._seconds[turn]:  # else it does not tell of the buffer
+                    self._off_s, self._ahead_s = _OFF_S, _AHEAD_S + self._buffer_s
             case Got(part=Part(body=Audio() as audio, role="model", turn=turn)) if turn:
                 self._words[turn].append((audio.words, audio.seconds))
                 self._seconds[turn] += audio.seconds
@@ -217,7 +227,7 @@ class HeardIsPlayed(_Watch):
         return self._heard(turn).startswith(text) and text.startswith(self._least(turn))
 
     def _least(self, turn: int) -> str:
-        return self._heard(turn, 0.0 if turn in self._done else _AHEAD_S)
+        return self._heard(turn, 0.0 if turn in self._done else self._ahead_s)
 
     def _heard(self, turn: int, ahead_s: float = 0.0) -> str:
         """The words that were handed out, without those of the last `ahead_s` seconds."""

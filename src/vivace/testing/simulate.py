@@ -76,7 +76,6 @@ __all__ = [
 _listeners: list[list[str]] = []
 _catching: list[Any] = []  # what Python knows of warnings is the process's, whoever is under way
 _ENDS_S = 60.0  # after the microphone was switched off; long beyond all that is said then
-_OFF_S = 0.12  # of sound that was heard may be told wrong
 _LONGEST_S = 0.2  # a chunk of the standard agent
 _SILENCE_S = 15.0  # answers fail within 6 s; a pause ends within 5 s; texts and tools come sooner
 
@@ -179,7 +178,8 @@ async def hold(dialogue: Dialogue, agent: Agent = standard_agent, *, keep: bool 
         if witness.broken:
             user.hang_up()  # there is nothing more to learn
 
-    user = User(dialogue, sounds, hearing, gave)
+    speaker = SimulatedSpeaker(dialogue, hearing)
+    user = User(dialogue, sounds, hearing, gave, speaker.report)
     clock = asyncio.get_running_loop().time
     witness = Witness(_invariants(dialogue, sounds, user), clock, keep=keep)
     model = SimulatedModel(
@@ -193,7 +193,7 @@ async def hold(dialogue: Dialogue, agent: Agent = standard_agent, *, keep: bool 
     course = Course(dialogue, witness.events, user)
     before, start = asyncio.all_tasks(), now()
     with _abandoned() as told:
-        await _listen(agent(cast), witness, user, SimulatedSpeaker(dialogue, hearing), dialogue)
+        await _listen(agent(cast), witness, user, speaker, dialogue)
         course.closed_at = round(now() - start, 6)
         left = asyncio.all_tasks() - before
         if left and _stubborn(dialogue):
@@ -289,7 +289,7 @@ def _invariants(dialogue: Dialogue, sounds: Sounds, user: User) -> list[Invarian
     return [
         NothingStale(),
         SampleExact(),
-        HeardIsPlayed(dialogue.speaker.buffer_s + _LONGEST_S, dialogue.speaker.buffer_s + _OFF_S),
+        HeardIsPlayed(dialogue.speaker.buffer_s, chunk_s=_LONGEST_S),
         PairsWhole(),
         OneReply(_stubborn(dialogue)),
         HoldsEnd(),

@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict, deque
 
 from vivace.flow.clock import now
-from vivace.part import Held, Interrupted, Part, Reset, Resumed
+from vivace.part import Held, Interrupted, Part, PlayedTo, Reset, Resumed
 from vivace.testing.dialogue import Dialogue
 from vivace.testing.ears import chance
 from vivace.testing.user import Hearing
@@ -77,6 +77,9 @@ class SimulatedSpeaker:
         self._hearing = hearing
         self._jitter = dialogue.timing.jitter
         self._draw = chance(dialogue.seed, "speaker")
+        self._reports_s = speaker.reports_s
+        self._reported_at = float("-inf")
+        self._newest = 0  # the reply that came last
 
     async def take(self, part: Part) -> None:
         """Play a part; return when the next one can be taken."""
@@ -85,9 +88,19 @@ class SimulatedSpeaker:
             self.buffer.control(part.body, at)
         if not part.seconds:
             return
+        self._newest = part.turn
         begin = self.buffer.push(part.turn, part.seconds, at)
         self._hearing.hear(begin, part.seconds / self._speed)
         busy_s = part.seconds / self._speed if self._speed < 1 else 0.0
         busy_s += _STALL_S * self._jitter * self._draw.random()
         if busy_s:
             await asyncio.sleep(busy_s)
+
+    def report(self) -> list[Part]:
+        """How far the newest reply is played, if it is time to say so."""
+        at = now()
+        if self._reports_s is None or not self._newest or at < self._reported_at + self._reports_s:
+            return []
+        self._reported_at = at
+        self.buffer.advance(at)
+        return [Part(PlayedTo(self._newest, self.buffer.played[self._newest]))]

@@ -56,11 +56,17 @@ class Hearing:
 class User:
     """Plays the steps of a dialogue into a microphone.
 
-    `async for` part of `parts()`. gave: is called with each part just before it is given.
+    `async for` part of `parts()`. gave: is called with each part just before it is given. report:
+    what the speaker beside the microphone has to tell, whenever that gives a part.
     """
 
     def __init__(
-        self, dialogue: Dialogue, sounds: Sounds, hearing: Hearing, gave: Callable[[Part], None]
+        self,
+        dialogue: Dialogue,
+        sounds: Sounds,
+        hearing: Hearing,
+        gave: Callable[[Part], None],
+        report: Callable[[], list[Part]] = list,
     ) -> None:
         self.typed: list[str] = []
         self.stepped: list[tuple[float, Step]] = []  # when each step began, on the clock
@@ -68,6 +74,7 @@ class User:
         self._sounds = sounds
         self._hearing = hearing
         self._gave = gave
+        self._report = report
         self._steps = deque(dialogue.user)
         self._levels: deque[int] = deque()  # of the step under way, one a slot
         self._since = 0.0  # when it ended
@@ -95,7 +102,7 @@ class User:
             levels = [self._level(begin + slot * SLOT_S) for slot in range(slots)]
             pcm = b"".join(map(self._sounds.pcm, levels))
             part = Part.audio(pcm, at=round(index * slots * SLOT_S, 6))
-            for waiting in [*self._due(now()), part]:
+            for waiting in [*self._due(now()), *self._report(), part]:
                 self._gave(waiting)
                 yield waiting
             index += 1
