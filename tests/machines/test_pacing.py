@@ -326,6 +326,32 @@ def test_turn_complete_that_comes_during_the_last_chunk() -> None:
     assert bench.when(complete(1)) == 0.02
 
 
+@pytest.mark.parametrize(("played_s", "leaves_at"), [(0.05, 0.5), (0.25, 0.2), (0.0, 0.55)])
+def test_a_reply_is_over_when_a_late_listener_has_heard_it(
+    played_s: float, leaves_at: float
+) -> None:
+    """Who has played 50 of 200 ms after 350 is 300 behind; nobody is waited for who is ahead."""
+    ledger = Ledger()
+    bench = Bench(ledger=ledger)
+    bench.feed(0.0, voice(200), complete(1))
+    ledger.book(voice(500), 0.0, 0.0)
+    ledger.confirm(1, played_s, 0.35 if played_s < 0.2 else 0.2)
+    bench.end()
+    assert bench.when(complete(1)) == leaves_at
+
+
+def test_nobody_is_waited_for_who_plays_nothing() -> None:
+    """A page whose sound is blocked holds a conversation up for two seconds at most."""
+    ledger = Ledger()
+    bench = Bench(ledger=ledger)
+    bench.feed(0.0, voice(200), complete(1))
+    ledger.book(voice(500), 0.0, 0.0)
+    for tenth in range(1, 40):
+        bench.until(tenth / 10)
+        ledger.confirm(1, 0.0, tenth / 10)
+    assert bench.when(complete(1)) == 2.2
+
+
 def test_turn_complete_does_not_lead() -> None:
     """Chunks may leave early, but the reply is not over before it has been heard."""
     bench = Bench(PacingRules(lead_s=0.2))

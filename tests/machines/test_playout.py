@@ -273,6 +273,19 @@ def test_nothing_yet_says_nothing_of_a_lag_that_is_known() -> None:
     assert ledger.begins_at(2) == pytest.approx(2.3)
 
 
+def test_who_has_played_all_there_is_is_not_behind() -> None:
+    """In a gap of the reply and after its end the lag does not grow, though rates are rounded."""
+    ledger = speaking("one", "two")
+    ledger.confirm(1, 0.1, 0.15)
+    for now in (0.5, 1.0):
+        ledger.confirm(1, 0.1999, now)
+        assert ledger.lag_s == pytest.approx(0.05)
+    ledger.book(paced("three "), 2.0, 2.0)
+    ledger.complete(1)
+    ledger.confirm(1, 0.25, 9.0)
+    assert ledger.lag_s == pytest.approx(0.05)
+
+
 def test_after_a_cut_the_report_has_the_last_word() -> None:
     """The listener's side says where it stopped."""
     ledger = speaking("one", "two", "three", "four")

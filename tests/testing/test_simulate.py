@@ -14,6 +14,7 @@ from vivace import (
     DetectSpeech,
     DetectTurn,
     Held,
+    Interrupted,
     LiveModelProcessor,
     Part,
     PlayedTo,
@@ -302,6 +303,24 @@ def test_reports_of_the_speaker_are_heard(monkeypatch: pytest.MonkeyPatch) -> No
     name, what = broken(late)
     assert name == "heard is played"
     assert "is told to be heard as" in what
+
+
+def test_who_is_behind_may_interrupt_the_end() -> None:
+    """It has been handed out, and the user, who reports to be 0.6 s behind, still hears it."""
+    late = Dialogue(
+        (Say("hello there"), TalkOver("stop that now", after_s=2.6), Listen()),
+        (Reply(LONG), Reply("fine")),
+        Speaker(buffer_s=0.6, reports_s=0.1),
+    )
+    course = simulate(late)
+    handed_out = [at for at, part in course.parts if part.turn == 1 and part.seconds]
+    [(held_at, _)] = course.told(Held)
+    [(_, interrupted)] = course.told(Interrupted)
+    assert held_at > handed_out[-1]
+    assert len(course.words(1)) == len(LONG.split())
+    assert isinstance(interrupted, Interrupted)
+    assert LONG.startswith(interrupted.heard)
+    assert course.prompts[-1][1:] == [f"model: {interrupted.heard}", "user: stop that now"]
 
 
 def test_stale_audio_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ __all__ = ["Pacer"]
 
 _SILENCE_S = 1.0  # an agent that nobody has heard for so long is silent; shorter is a gap
 _SUPPLY_S = 1.0  # so much that waits outlasts any hiccup
+_BEHIND_S = 2.0  # a listener that is further behind has stopped: nobody waits for them
 _PARTS = 4096  # parts that may wait: as many frames, if somebody sends single ones
 # Less than this, or this share of what waits, is told only at the beginning and the end.
 _NEWS_S, _NEWS_OF = 0.5, 1 / 4
@@ -50,7 +51,8 @@ class Pacer(Machine):
     Each chunk's `at` is the moment it is to be played, in seconds since `zero` on the clock; its
     metadata say its number in the reply (`chunk_index`), its seconds (`chunk_duration`), and the
     media time that its part came with, if it did (`source_at`). `TurnComplete` leaves when its
-    reply's last chunk has been played. `Interrupted`, `Reset`, `Held` and `Resumed` act at once,
+    reply's last chunk has been played; a listener who reports to be behind is waited for, for two
+    seconds at most. `Interrupted`, `Reset`, `Held` and `Resumed` act at once,
     announced or in the stream; with the number 0 they are about replies without one.
 
     ledger: is told what came, and says what was heard. decided: what others in the run decide, now
@@ -224,7 +226,8 @@ class Pacer(Machine):
             return math.inf if silent else self._playhead.at - self._rules.lead_s
         if isinstance(head.body, TurnComplete):
             silent = self._playing is not None and self._is_silent(self._playing)
-            return math.inf if silent else self._playhead.at
+            behind_s = min(max(0.0, self._ledger.lag_s), _BEHIND_S)
+            return math.inf if silent else self._playhead.at + behind_s
         return -math.inf
 
     def _is_silent(self, turn: int) -> bool:

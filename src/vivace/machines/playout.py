@@ -19,6 +19,7 @@ __all__ = ["Ledger", "Reply"]
 
 _GAP_S = 1e-3  # chunks that are further apart do not belong to one stretch of sound
 _JITTER_S = 0.1  # a report that is off by more is no jitter: the listener has paused or starved
+_ROUNDED_S = 0.01  # who has all but so much of what came has all of it: rates are converted there
 _FOLLOW = 0.25  # how much of the rest is believed at once: four reports tell jitter from skew
 
 
@@ -128,6 +129,11 @@ class Ledger:
         self._held: int | None = None  # replies up to this one are held
         self._held_at = math.inf
 
+    @property
+    def lag_s(self) -> float:
+        """How far the listener is behind the plan, by its own reports; 0 if it makes none."""
+        return self._lag or 0.0
+
     def queue(self, turn: int, seconds: float) -> None:
         """A pacer was given so much sound of reply `turn`."""
         if turn >= 1 and seconds:
@@ -169,14 +175,17 @@ class Ledger:
         self._now = max(self._now, now)
         if account.cut_s is not None:
             account.cut_s = account.confirmed_s
-        elif seconds < account.released_s:  # else it tells nothing of the lag
-            lag = self._until(turn, now) - account.planned_at(seconds)
-            if not seconds and lag <= (self._lag or 0.0):
-                pass  # it is not to have begun
-            elif self._lag is None or abs(lag - self._lag) > _JITTER_S:
-                self._lag = lag
-            else:
-                self._lag += _FOLLOW * (lag - self._lag)
+        elif not account.finished and seconds < account.released_s - _ROUNDED_S:
+            self._follow(self._until(turn, now) - account.planned_at(seconds), begun=seconds > 0)
+
+    def _follow(self, lag: float, *, begun: bool) -> None:
+        """A report has told of this lag; at least of this, if nothing was played."""
+        if not begun and lag <= self.lag_s:
+            return  # it is not to have begun
+        if self._lag is None or abs(lag - self._lag) > _JITTER_S:
+            self._lag = lag
+        else:
+            self._lag += _FOLLOW * (lag - self._lag)
 
     def hold(self, turn: int, now: float) -> None:
         """Replies up to `turn` fall silent: what was handed out of them is played later."""
@@ -193,7 +202,7 @@ class Ledger:
         self._held, self._held_at = None, math.inf
         for number, account in self._accounts.items():
             if number <= held:
-                account.put_off(held_at - (self._lag or 0.0), now - held_at)
+                account.put_off(held_at - self.lag_s, now - held_at)
 
     def cut(self, turn: int, now: float) -> None:
         """Replies up to `turn` are void: nothing more of them is heard."""
@@ -233,7 +242,7 @@ class Ledger:
         account = self._accounts.get(turn)
         if account is None or not account.stretches:
             return None
-        return account.stretches[0].begin + (self._lag or 0.0)
+        return account.stretches[0].begin + self.lag_s
 
     def _account(self, turn: int) -> _Account:
         account = self._accounts.get(turn)
@@ -253,5 +262,5 @@ class Ledger:
             return account.cut_s
         if account.finished or not (account.paced or account.confirmed_s is not None):
             return account.released_s
-        planned = account.planned(self._until(turn, now) - (self._lag or 0.0))
+        planned = account.planned(self._until(turn, now) - self.lag_s)
         return max(planned, account.confirmed_s or 0.0)
