@@ -212,6 +212,18 @@ async def test_interruptions_for_nothing_are_a_rate() -> None:
     assert real_time.false_interruption_rate == 0.5
 
 
+async def test_speculations_are_counted() -> None:
+    """Who stops at "and" and goes on drops the answer that was begun; the next one is right."""
+    caller = Caller([(0.5, 1.5, "hello and"), (2.1, 3.0, "goodbye")], 8.0)
+    metrics = RealTimeMetrics()
+    with observe(metrics):
+        async for _ in agent(caller, "fine", speculate=True)(caller):
+            pass
+    assert metrics.report().real_time.speculations == {"dropped": 1, "right": 1}
+    assert metrics.report().quality.turns == {"done": 1}
+    assert metrics.of("speculation") == {"dropped": 1, "right": 1}
+
+
 async def test_the_loops_lag() -> None:
     """A callback that keeps the loop for half a second is seen; nobody looks without a run."""
 

@@ -213,8 +213,11 @@ class RealTimeMetrics:
         self.tools.setdefault(name, RecentValues(self._window_size)).add(max(0.0, seconds))
 
     def _news(self, news: dict[str, Any]) -> None:
-        if news.get("event") == "failed":
-            self._error(str(news.get("what", "")))
+        match news:
+            case {"event": "failed"}:
+                self._error(str(news.get("what", "")))
+            case {"event": "speculated", "right": bool(right)}:
+                self.counts["speculation", "right" if right else "dropped"] += 1
 
     def _error(self, where: str) -> None:
         self._count("error", where)
@@ -302,8 +305,8 @@ class RealTimeMetrics:
         return msgspec.structs.replace(report, recommendations=advise(report))
 
     def of(self, what: str) -> dict[str, int]:
-        """How often each kind of `what` has happened: "turn", "interruption", "error", "dropped",
-        "shed", "cache" or "gap"."""
+        """How often each kind of `what` has happened: "turn", "interruption", "speculation",
+        "error", "dropped", "shed", "cache" or "gap"."""
         counts = dict(self.counts)  # exporters ask in threads of their own
         return {kind: count for (name, kind), count in counts.items() if name == what}
 
@@ -378,6 +381,7 @@ class RealTimeMetrics:
             interruptions=self.of("interruption"),
             interruption_rate=self._share("interruption"),
             false_interruption_rate=self._false_rate(),
+            speculations=self.of("speculation"),
             buffer_underruns=gaps.get("buffer_underruns", 0),
             stalls=gaps.get("stalls", 0),
             pressure=self.pressure,

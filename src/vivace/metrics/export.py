@@ -92,6 +92,7 @@ def _counts(report: Report) -> Any:
     rows: dict[str, str] = {
         "turns": _named(quality.turns),
         "interruptions": _named(real_time.interruptions),
+        "speculations": _named(real_time.speculations),
         "parts": f"{performance.total_parts_processed}, "
         f"{_number(performance.current_throughput_pps)} a second",
         "continuity": _percent(quality.stream_continuity),

@@ -114,6 +114,8 @@ class RealTime(msgspec.Struct, frozen=True):
     stop_s: from a sound over a reply until the reply was silent. hold_s: how long it then was.
     interruptions: by kind. interruption_rate: true ones, a turn; as recorded if parts are.
     false_interruption_rate: false ones, of all that cut a reply; None if nothing did.
+    speculations: answers that were begun before the turn had surely ended: `right` ones were given
+        out, `dropped` ones nobody has heard of.
     playout_late_s: how late chunks left. buffer_underruns: gaps since sound came too late.
     pressure: the level, 0 to 3; None where nobody measures it.
     is_real_time_capable: whether all of `judged` hold, by the p95 of each; None if none is known.
@@ -129,6 +131,7 @@ class RealTime(msgspec.Struct, frozen=True):
     interruptions: Mapping[str, int]
     interruption_rate: float | None
     false_interruption_rate: float | None
+    speculations: Mapping[str, int]
     playout_late_s: Spread | None
     buffer_underruns: int
     stalls: int

@@ -83,6 +83,13 @@ COUNTERS = (
         "1",
         "kind",
     ),
+    Series(
+        "speculation",
+        "vivace_speculations_total",
+        "Answers begun before the turn had surely ended, by what became of them.",
+        "1",
+        "result",
+    ),
     Series("error", "vivace_errors_total", "What failed, by where.", "1", "where"),
     Series(
         "dropped",
