@@ -295,6 +295,25 @@ def test_after_a_cut_the_report_has_the_last_word() -> None:
     assert ledger.heard(1, 1.0).text == "one two"
 
 
+def test_after_a_cut_a_report_tells_of_the_lag() -> None:
+    """Where 0.3 s should have been played then, it was 0.1; later reports tell nothing more."""
+    ledger = speaking(*["word"] * 10)
+    ledger.cut(1, 0.3)
+    ledger.confirm(1, 0.1, 0.35)
+    assert ledger.lag_s == pytest.approx(0.2)
+    ledger.confirm(1, 0.1, 5.0)
+    assert ledger.lag_s == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0])
+def test_who_plays_on_after_a_cut_is_not_ahead(seconds: float) -> None:
+    """What a listener plays who has not heard of it says nothing of the next reply."""
+    ledger = speaking(*["word"] * 10)
+    ledger.cut(1, 0.3)
+    ledger.confirm(1, seconds, 0.9)
+    assert (ledger.lag_s, ledger.heard(1).seconds) == (0.0, pytest.approx(seconds))
+
+
 @pytest.mark.parametrize("seconds", [-1.0, math.nan])
 def test_a_report_that_cannot_be_is_ignored(seconds: float) -> None:
     """Below zero, no number, or of a reply that was never heard of."""

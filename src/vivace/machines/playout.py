@@ -49,7 +49,7 @@ class _Stretch(msgspec.Struct):
 
 class _Account:
     __slots__ = (
-        "begun", "confirmed_s", "cut_s", "finished", "paced", "queued_s", "released_s",
+        "begun", "confirmed_s", "cut_at", "cut_s", "finished", "paced", "queued_s", "released_s",
         "stretches", "texts", "words",
     )  # fmt: skip
 
@@ -62,6 +62,7 @@ class _Account:
         self.paced = False  # somebody knows when its sound is played
         self.confirmed_s: float | None = None
         self.cut_s: float | None = None
+        self.cut_at = -math.inf  # when the listener fell silent, until a report tells where
         self.finished = False  # all that was handed out is heard
 
     def release(self, audio: Audio, begin: float) -> None:
@@ -173,10 +174,15 @@ class Ledger:
         seconds = min(seconds, account.released_s)
         account.confirmed_s = max(seconds, account.confirmed_s or 0.0)
         self._now = max(self._now, now)
+        at = self._until(turn, now)
         if account.cut_s is not None:
             account.cut_s = account.confirmed_s
-        elif not account.finished and seconds < account.released_s - _ROUNDED_S:
-            self._follow(self._until(turn, now) - account.planned_at(seconds), begun=seconds > 0)
+            at, account.cut_at = account.cut_at, -math.inf
+        lag = at - account.planned_at(seconds)
+        # Of a reply that was cut, the first report alone tells of a lag, and none of playing on.
+        tells = lag >= 0 if account.cut_s is not None else not account.finished
+        if tells and seconds < account.released_s - _ROUNDED_S:
+            self._follow(lag, begun=seconds > 0)
 
     def _follow(self, lag: float, *, begun: bool) -> None:
         """A report has told of this lag; at least of this, if nothing was played."""
@@ -209,6 +215,7 @@ class Ledger:
         for number, account in self._accounts.items():
             if number <= turn and account.cut_s is None and not account.finished:
                 account.cut_s = self._played(number, account, now)
+                account.cut_at = self._until(number, now)
         self.resume(turn, now)
 
     def complete(self, turn: int) -> None:

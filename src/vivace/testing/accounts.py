@@ -146,7 +146,8 @@ class WordsOnce(_Watch):
 
     def _check(self, prompt: tuple[Part, ...]) -> str | None:
         texts = [part for part in prompt if part.role == "user" and isinstance(part.body, str)]
-        users = [part for part in texts if not part.metadata.get("note")]  # of running tools
+        # Not of running tools, nor what the model is told in a silent user's place.
+        users = [part for part in texts if not {"note", "idle"} & part.metadata.keys()]
         typed = [part.text for part in users if part.at is None]
         self._spoken = [word for it in users if it.at is not None for word in it.text.split()]
         self._sent = len(typed)
@@ -180,19 +181,22 @@ class WordsOnce(_Watch):
 
 class AskedForSomething(_Watch):
     """The model is not called again unless there is something new for it: the prompt has grown, or
-    the reply before it was cut off."""
+    the reply before it was cut off, or had been begun on a guess that was wrong."""
 
     name = "asked for something"
-    sees: tuple[type[Event], ...] = (Told, Called)
+    sees: tuple[type[Event], ...] = (Told, News, Called)
 
     def __init__(self) -> None:
         self._before = -1
         self._cut = False
+        self._guesses = 0  # that were wrong
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
             case Told(signal=Interrupted()):
                 self._cut = True
+            case News(facts={"event": "speculated", "right": False}):
+                self._guesses += 1
             case Called(number=number, prompt=prompt):
                 size = sum(
                     part.role != "model" or isinstance(part.body, Response)
@@ -201,7 +205,9 @@ class AskedForSomething(_Watch):
                 )
                 nothing_new = size <= self._before and not self._cut
                 self._before, self._cut = size, False
-                if nothing_new:
+                if nothing_new and self._guesses:
+                    self._guesses -= 1
+                elif nothing_new:
                     return f"the model was called a {number + 1}. time, and nothing new was said"
         return None
 
@@ -214,7 +220,7 @@ class AnsweredInTime(_Watch):
     """
 
     name = "answered in time"
-    sees: tuple[type[Event], ...] = (News, Got, Gave)
+    sees: tuple[type[Event], ...] = (News, Called, Got, Gave)
 
     def __init__(self, sounds: Sounds, words: WordsOnce, within_s: float, *, left: bool) -> None:
         self._sounds = sounds
@@ -223,16 +229,18 @@ class AnsweredInTime(_Watch):
         self._left = left
         self._quiet_since = 0.0
         self._floor = "idle"
-        self._tools = 0
+        self._calls: set[str] = set()  # without an answer
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
             case News(facts={"event": "floor", "floor": str(floor)}):
                 self._floor = floor
-            case Got(part=Part(body=Call())):
-                self._tools += 1
-            case Gave(part=Part(body=Response())):
-                self._tools -= 1
+            case Called(prompt=(*_, Part(metadata={"idle": True}))):
+                self._quiet_since = at  # the agent has broken the silence
+            case Got(part=Part(body=Call(id=id))):
+                self._calls.add(id)
+            case Gave(part=Part(body=Response(id=id))) | Got(part=Part(body=Response(id=id))):
+                self._calls.discard(id)
                 self._quiet_since = at
             case Gave(part=Part(body=Audio() as audio)) if not any(audio.pcm):
                 return self._check(at)
@@ -243,7 +251,7 @@ class AnsweredInTime(_Watch):
         return None
 
     def _check(self, at: float) -> str | None:
-        if self._tools or at - self._quiet_since <= self._within_s:
+        if self._calls or at - self._quiet_since <= self._within_s:
             return None
         if self._floor != "idle":
             return f"after {self._within_s:g} s of silence the floor is {self._floor}"
@@ -258,7 +266,8 @@ class AnsweredInTime(_Watch):
 
 
 class FailsAsTold(_Watch):
-    """Nothing fails but the model that is told to, and a reply that it leaves hanging."""
+    """Nothing fails but the model that is told to, a reply that it leaves hanging, and tools, which
+    fail in their own ways."""
 
     name = "fails as told"
     sees: tuple[type[Event], ...] = (News,)
@@ -269,6 +278,6 @@ class FailsAsTold(_Watch):
     def see(self, event: Event, at: float) -> str | None:
         match event:
             case News(facts={"event": "failed", "what": what, "error": str(error)}):
-                if not error.startswith(self._expected):
+                if what != "tool" and not error.startswith(self._expected):
                     return f"{what} failed: {error}"
         return None

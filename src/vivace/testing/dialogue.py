@@ -18,6 +18,7 @@ __all__ = [
     "End",
     "HangUp",
     "Listen",
+    "Manner",
     "Range",
     "Reply",
     "Say",
@@ -197,19 +198,40 @@ class Timing(_Plain, frozen=True):
     jitter: float = 0.0
 
 
+class Manner(_Plain, frozen=True):
+    """How the agent behaves: what the `LiveModelProcessor` of `standard_agent` is given.
+
+    interrupt: the name of an `Interrupt`; "after" is 0.5 s and a word. quiet_s, hold_s, patience_s:
+    its `FloorRules`. tools: it runs the model's calls itself, and that is when it tells the model
+    of their results; "" leaves them to the program. cancellable: an interruption stops them.
+    """
+
+    interrupt: Literal["unless_backchannel", "at_once", "after", "never"] = "unless_backchannel"
+    speculate: bool = False
+    false_interruption: Literal["resume", "ask_again"] = "resume"
+    greeting: str = ""
+    idle_after_s: float | None = None
+    quiet_s: float = 1.5
+    hold_s: float = 4.0
+    patience_s: float = 5.0
+    tools: Literal["", "blocking", "when_idle", "silent", "interrupt"] = ""
+    cancellable: bool = False
+
+
 class Dialogue(_Plain, frozen=True):
     """A whole conversation.
 
     user: what the user does, in order. replies: what the model does at its first call, its second,
     and so on; from the first again after the last. tail_s: how long the microphone stays on after
     the last step. at_most_s: when it is switched off at the latest. answer_within_s: what the
-    `LiveModelProcessor` is given. seed: of all that is left to chance.
+    `LiveModelProcessor` is given, besides what `manner` says. seed: of all that is left to chance.
     """
 
     user: tuple[Step, ...]
     replies: tuple[Reply, ...] = (Reply(),)
     speaker: Speaker = Speaker()
     timing: Timing = Timing()
+    manner: Manner = Manner()
     tail_s: float = 2.0
     at_most_s: float = 600.0
     answer_within_s: float = 6.0

@@ -20,6 +20,7 @@ from vivace.testing.dialogue import (
     End,
     HangUp,
     Listen,
+    Manner,
     Reply,
     Say,
     SideTalk,
@@ -62,6 +63,7 @@ def random_dialogue(seed: int, seconds: float = 120.0) -> Dialogue:
         replies,
         msgspec.structs.replace(speaker, reports_s=reports_s),
         timing,
+        _manner(draw, words),
         tail_s=tail_s,
         at_most_s=seconds,
         seed=seed,
@@ -201,4 +203,22 @@ def _timing(draw: random.Random) -> Timing:
         voice_s=(0.0, 0.1 * slow),
         word_s=draw.choice([0.25, 0.313]),
         jitter=draw.choice([0.0, 0.5, 1.0]),
+    )
+
+
+def _manner(draw: random.Random, words: _Words) -> Manner:
+    """As it comes, for every other one."""
+    if draw.random() < 0.5:
+        return Manner()
+    return Manner(
+        interrupt=draw.choice(["unless_backchannel", "at_once", "after", "never"]),
+        speculate=draw.random() < 0.5,
+        false_interruption=draw.choice(["resume", "ask_again"]),
+        greeting=" ".join(words.some(1, 8)) if draw.random() < 0.3 else "",
+        idle_after_s=draw.choice([None, None, 0.5, 4.0, 10.0]),
+        quiet_s=draw.choice([0.0, 0.3, 1.5]),
+        hold_s=draw.choice([0.5, 2.0, 4.0]),
+        patience_s=draw.choice([1.0, 5.0]),
+        tools=draw.choice(["", "blocking", "when_idle", "silent", "interrupt"]),
+        cancellable=draw.random() < 0.3,
     )

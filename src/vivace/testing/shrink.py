@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from vivace.testing.dialogue import Dialogue, Reply, Speaker, Step, Timing
+from vivace.testing.dialogue import Dialogue, Manner, Reply, Speaker, Step, Timing
 
 __all__ = ["shortest"]
 
@@ -86,10 +86,11 @@ def _shorter(dialogue: Dialogue) -> Iterator[Dialogue]:
 
 
 def _plainer(dialogue: Dialogue) -> Iterator[Dialogue]:
-    for name, plain in (("timing", Timing()), ("speaker", Speaker()), ("tail_s", 2.0)):
+    whole = {"timing": Timing(), "speaker": Speaker(), "manner": Manner(), "tail_s": 2.0}
+    for name, plain in whole.items():
         if getattr(dialogue, name) != plain:
             yield _changed(dialogue, **{name: plain})
-    for name in ("speaker", "timing"):
+    for name in ("speaker", "manner", "timing"):
         for plain in _plain(getattr(dialogue, name)):
             yield _changed(dialogue, **{name: plain})
 
@@ -102,7 +103,7 @@ def _plain_steps(dialogue: Dialogue) -> Iterator[Dialogue]:
                 yield _changed(dialogue, **{name: (*items[:index], plain, *items[index + 1 :])})
 
 
-def _plain(item: Step | Reply | Speaker | Timing) -> Iterator[Any]:
+def _plain(item: Step | Reply | Speaker | Manner | Timing) -> Iterator[Any]:
     """The same as it comes, with one field as it comes, with fewer words."""
     if isinstance(item, Reply) and item != Reply():
         yield Reply()

@@ -8,22 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, TextIO
-
-import msgspec
 
 from vivace.flow.clock import now
 from vivace.flow.hooks import observe
 from vivace.flow.processor import Processor
 from vivace.flow.scope import AbandonedTask
-from vivace.live.live_model import LiveModelProcessor
 from vivace.part import Audio, Call, Interrupted, Part, Signal
-from vivace.processors.detect_speech import DetectSpeech
-from vivace.processors.detect_turn import DetectTurn
-from vivace.processors.rate_limit import AudioRateLimiter
-from vivace.processors.speak import Speak
-from vivace.processors.transcribe import Transcribe
 from vivace.testing.accounts import (
     AnsweredInTime,
     AskedForSomething,
@@ -32,6 +24,7 @@ from vivace.testing.accounts import (
     FailsAsTold,
     WordsOnce,
 )
+from vivace.testing.agent import Agent, Cast, standard_agent
 from vivace.testing.dialogue import Dialogue
 from vivace.testing.ears import Ears, Sounds, chance
 from vivace.testing.invariants import (
@@ -95,31 +88,6 @@ class Broken(AssertionError):
 
     def __str__(self) -> str:
         return f"{self.invariant}, at {self.at:g} s: {self.what}\n{self.dialogue!r}"
-
-
-class Cast(msgspec.Struct, frozen=True):
-    """Who takes part: what an agent is built of."""
-
-    dialogue: Dialogue
-    ears: Ears
-    model: Processor
-    voice: SimulatedVoice
-
-
-Agent = Callable[[Cast], Processor]
-
-
-def standard_agent(cast: Cast) -> Processor:
-    """The agent of the README, with the cast's models."""
-    return (
-        DetectSpeech(cast.ears)
-        + Transcribe(cast.ears.transcribe)
-        + DetectTurn(cast.ears.judge_turn)
-        + LiveModelProcessor(
-            cast.model + Speak(cast.voice), answer_within_s=cast.dialogue.answer_within_s
-        )
-        + AudioRateLimiter()
-    )
 
 
 class Course:
@@ -266,7 +234,7 @@ async def _listen(
                     parts = await stack.enter_async_context(agent.run(user.parts()))
                     async for part in parts:
                         witness.see(Got(part))
-                        if isinstance(part.body, Call):
+                        if isinstance(part.body, Call) and not dialogue.manner.tools:
                             jitter = 1 + dialogue.timing.jitter * tools.random()
                             user.send(_answered(part.body), now() + _takes(part.body) * jitter)
                         await speaker.take(part)
@@ -286,13 +254,14 @@ async def _listen(
 def _invariants(dialogue: Dialogue, sounds: Sounds, user: User) -> list[Invariant]:
     left = dialogue.speaker.leaves_at is not None
     words = WordsOnce(sounds, user.typed)
+    hold_s = dialogue.manner.hold_s
     return [
         NothingStale(),
         SampleExact(),
         HeardIsPlayed(dialogue.speaker.buffer_s, chunk_s=_LONGEST_S),
         PairsWhole(),
         OneReply(_stubborn(dialogue)),
-        HoldsEnd(),
+        HoldsEnd(within_s=hold_s),
         OneEndEach(left=left),
         Bounds(),
         CountersAddUp(left=left),
