@@ -10,6 +10,7 @@ from vivace.testing.dialogue import (
     Cough,
     Dialogue,
     Listen,
+    Manner,
     Reply,
     Say,
     Speaker,
@@ -61,6 +62,14 @@ def test_same_seed_is_the_same_conversation() -> None:
     texts = [step.text for step in random_dialogue(3).user if isinstance(step, Say)]
     words = [word for text in texts for word in text.split() if word != "…"]
     assert len(words) == len(set(words)) > 5
+
+
+def test_agents_have_manners_of_all_kinds() -> None:
+    """Every other one is as it comes; of the others each has its own."""
+    manners = [random_dialogue(seed, 5.0).manner for seed in range(200)]
+    assert 70 < manners.count(Manner()) < 130
+    for field in msgspec.structs.fields(Manner):
+        assert len({getattr(manner, field.name) for manner in manners}) > 1
 
 
 def test_a_word_by_chance_is_no_mm_hm() -> None:

@@ -1,4 +1,4 @@
-from vivace.testing.dialogue import Cough, Dialogue, Reply, Say, Speaker, Timing, Wait
+from vivace.testing.dialogue import Cough, Dialogue, Manner, Reply, Say, Speaker, Timing, Wait
 from vivace.testing.generate import random_dialogue
 from vivace.testing.overlaps import KINDS, judged, overlaps
 from vivace.testing.shrink import shortest
@@ -9,7 +9,8 @@ def test_leaves_only_what_matters() -> None:
     """Of a long conversation, the two steps and the word that matter are left, all else plain."""
     long = random_dialogue(1)
     steps = (*long.user[:9], Say("a b fatal c d", rate=2.0), *long.user[9:], Cough(0.5), Wait(3.0))
-    whole = Dialogue(steps, long.replies, Speaker(speed=0.5), Timing(jitter=1.0), seed=3)
+    speaker, timing, manner = Speaker(speed=0.5), Timing(jitter=1.0), Manner(speculate=True)
+    whole = Dialogue(steps, long.replies, speaker, timing, manner, seed=3)
 
     def fails(dialogue: Dialogue) -> bool:
         said = [
@@ -23,7 +24,7 @@ def test_leaves_only_what_matters() -> None:
     assert "fatal" in say.text
     assert cough == Cough()
     assert found.replies == (Reply(),)
-    assert (found.speaker, found.timing) == (Speaker(), Timing())
+    assert (found.speaker, found.timing, found.manner) == (Speaker(), Timing(), Manner())
 
 
 def test_stops_when_it_has_tried_enough() -> None:

@@ -19,6 +19,7 @@ from vivace import (
     Part,
     PlayedTo,
     Processor,
+    Response,
     Resumed,
     Speak,
     Transcribe,
@@ -33,6 +34,7 @@ from vivace.testing.dialogue import (
     Cough,
     Dialogue,
     Listen,
+    Manner,
     Reply,
     Say,
     Speaker,
@@ -416,6 +418,46 @@ def test_tools_are_answered_by_the_simulator() -> None:
 
 
 # -- finding and shrinking --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interrupt", ["unless_backchannel", "at_once", "after", "never"])
+def test_agents_differ_in_what_interrupts_them(interrupt: Any) -> None:
+    """A cough holds, cuts or does nothing, as the policy says."""
+    script = Dialogue((Say("hello there"), Cough(0.3), Listen()), (Reply(LONG),))
+    course = simulate(msgspec.structs.replace(script, manner=Manner(interrupt)))
+    held, cut = len(course.told(Held)), len(course.told(Interrupted))
+    assert (held > 0, cut > 0) == (interrupt != "never", interrupt == "at_once")
+
+
+def test_agent_begins_by_itself() -> None:
+    """It greets, and asks the model when the user has been silent; the user's words are theirs."""
+    manner = Manner(greeting="good morning", idle_after_s=3.0)
+    course = simulate(Dialogue((Wait(12.0),), (Reply("anybody"),), manner=manner))
+    assert [word for _, word in course.words()] == ["good", "morning", "anybody"]
+    assert course.prompts == [
+        ["model: good morning", "user: (The user has said nothing for a while.)"]
+    ]
+
+
+@pytest.mark.parametrize("when", ["blocking", "when_idle", "silent", "interrupt"])
+def test_agent_runs_its_tools(when: Any) -> None:
+    """The simulator answers no call then; one reply has the result, or the next one, or none."""
+    replies = (Reply("", calls=(ToolUse(takes_s=1.0),)), Reply("done"))
+    manner = Manner(tools=when)
+    course = simulate(Dialogue((Say("hello there"), Wait(6.0)), replies, manner=manner))
+    called = [part for _, part in course.parts if isinstance(part.body, Call | Response)]
+    assert [part.turn for part in called] == [1, 0]
+    spoken = {turn for turn in (1, 2) if course.words(turn)}
+    assert spoken == {"blocking": {1}, "silent": set()}.get(when, {2})
+
+
+def test_wrong_guess_is_no_needless_call() -> None:
+    """Who stops at "and" and goes on makes the model begin anew; that is told, and allowed."""
+    manner = Manner(speculate=True)
+    script = (Say("one and … two", pause_s=0.9), Listen())
+    course = simulate(Dialogue(script, (Reply(LONG),), manner=manner))
+    assert [it["right"] for it in course.news("speculated")] == [False, True]
+    assert [prompt[-1] for prompt in course.prompts] == ["user: one and", "user: one and two"]
 
 
 def test_shortest_failure_is_short() -> None:
