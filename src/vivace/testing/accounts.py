@@ -213,8 +213,8 @@ class AskedForSomething(_Watch):
 
 
 class AnsweredInTime(_Watch):
-    """After `within_s` in which nobody made a sound and no tool worked, the floor is idle and all
-    that the user said has been answered.
+    """After `within_s` in which nobody made a sound, no tool worked and the model wrote nothing,
+    the floor is idle and all that the user said has been answered.
 
     words: tells what has not entered a prompt.
     """
@@ -246,8 +246,8 @@ class AnsweredInTime(_Watch):
                 return self._check(at)
             case Gave(part=Part(body=PlayedTo())):
                 pass
-            case Gave() | Got(part=Part(body=Audio(), role="model")):
-                self._quiet_since = at
+            case Gave() | Got(part=Part(body=Audio() | str(), role="model")):
+                self._quiet_since = at  # text is no sound, but shows that the model works
         return None
 
     def _check(self, at: float) -> str | None:
