@@ -211,11 +211,11 @@ class HeardIsPlayed(_Watch):
         said: dict[int, str] = {}
         for part in prompt:
             if part.role == "model" and isinstance(part.body, str):
-                if part.turn in said:
+                # A reply that goes on after its tools knows what it has said before each of them.
+                if part.turn in said and part.turn in self._over:
                     return f"reply {part.turn} is in the prompt twice"
-                said[part.turn] = part.body
+                said[part.turn] = f"{said.get(part.turn, '')} {part.body}".strip()
         for turn, text in said.items():
-            # A reply that goes on after its tools knows what it has said, heard or not.
             goes_on = turn not in self._over and text.startswith(self._heard(turn))
             if not goes_on and not self._is_heard(turn, text):
                 return f"the prompt has reply {turn} as {text!r}: {self._wrong(turn)}"

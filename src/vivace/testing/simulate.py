@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from vivace.flow.clock import now
 from vivace.flow.hooks import observe
 from vivace.flow.processor import Processor
+from vivace.flow.records import Announced, Record
 from vivace.flow.scope import AbandonedTask
 from vivace.part import Audio, Call, Interrupted, Part, Signal
 from vivace.testing.accounts import (
@@ -227,7 +228,14 @@ async def _listen(
     tools = chance(dialogue.seed, "tools")
     leaves_at = dialogue.speaker.leaves_at
     limit = dialogue.at_most_s + _ENDS_S
-    with observe(witness.hook):
+
+    def see(record: Record) -> None:
+        witness.hook(record)
+        if isinstance(record, Announced) and isinstance(record.signal, Interrupted):
+            turn = record.signal.turn
+            witness.see(Played(turn, speaker.played(turn)))
+
+    with observe(see):
         async with contextlib.AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout_at(start + min(leaves_at or limit, limit)):
@@ -238,9 +246,6 @@ async def _listen(
                             jitter = 1 + dialogue.timing.jitter * tools.random()
                             user.send(_answered(part.body), now() + _takes(part.body) * jitter)
                         await speaker.take(part)
-                        if isinstance(part.body, Interrupted):
-                            turn = part.body.turn
-                            witness.see(Played(turn, speaker.buffer.played[turn]))
                         if witness.broken:
                             return
             except TimeoutError:

@@ -102,5 +102,9 @@ class SimulatedSpeaker:
         if self._reports_s is None or not self._newest or at < self._reported_at + self._reports_s:
             return []
         self._reported_at = at
-        self.buffer.advance(at)
-        return [Part(PlayedTo(self._newest, self.buffer.played[self._newest]))]
+        return [Part(PlayedTo(self._newest, self.played(self._newest)))]
+
+    def played(self, turn: int) -> float:
+        """How many seconds of a reply are played by now."""
+        self.buffer.advance(now())
+        return self.buffer.played[turn]
