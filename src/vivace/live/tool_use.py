@@ -92,11 +92,7 @@ class ToolUse:
         if not self._unanswered:
             return []
         calls = [part.function_call for part in self._unanswered.values()]
-        told = ", ".join(
-            f"{call.name}({msgspec.json.encode(dict(call.args)).decode()})"
-            for call in calls
-            if call
-        )
+        told = ", ".join(_line(call) for call in calls if call)
         return [Part(f"(Still running, without a result yet: {told}.)", metadata={"note": True})]
 
     def next_step(self) -> MakeReply:
