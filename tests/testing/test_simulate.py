@@ -41,6 +41,7 @@ from vivace.testing.dialogue import (
     TalkOver,
     ToolUse,
     Wait,
+    Wish,
 )
 from vivace.testing.generate import random_dialogue
 from vivace.testing.simulate import (
@@ -449,6 +450,19 @@ def test_agent_runs_its_tools(when: Any) -> None:
     assert [part.turn for part in called] == [1, 0]
     spoken = {turn for turn in (1, 2) if course.words(turn)}
     assert spoken == {"blocking": {1}, "silent": set()}.get(when, {2})
+
+
+def test_program_wants_something_said() -> None:
+    """A protected notice is not even held, and who talks over it is answered after it; asked again
+    the model answers again, though nothing is new."""
+    script = (Wish(LONG, protected=True), TalkOver("let me in"), Listen(), Wish(), Listen())
+    course = simulate(Dialogue(script, (Reply("fine"),)))
+    assert not course.told(Held, Interrupted)
+    assert [word for _, word in course.words()] == [*LONG.split(), "fine", "fine"]
+    assert course.prompts == [
+        [f"model: {LONG}", "user: let me in"],
+        [f"model: {LONG}", "user: let me in", "model: fine"],
+    ]
 
 
 def test_wrong_guess_is_no_needless_call() -> None:

@@ -5,6 +5,7 @@ from array import array
 
 import pytest
 
+from vivace import signals
 from vivace.flow.clock import now
 from vivace.part import Held, Interrupted, Part, PlayedTo, Resumed
 from vivace.testing.dialogue import (
@@ -22,6 +23,7 @@ from vivace.testing.dialogue import (
     Timing,
     Type,
     Wait,
+    Wish,
 )
 from vivace.testing.ears import Ears, Sounds
 from vivace.testing.speaker import JitterBuffer, SimulatedSpeaker
@@ -103,6 +105,14 @@ async def test_types_and_is_sent_to() -> None:
     _, user, others = await sounds_of(Type("typed", after_s=0.3))
     assert [(at, part.text, part.at) for at, part in others] == [(0.32, "typed", None)]
     assert user.typed == ["typed"]
+
+
+async def test_the_program_wishes() -> None:
+    """Among the sound goes what it wants said, or that the model is to be asked."""
+    _, user, others = await sounds_of(Wish("so be it", 0.3, protected=True), Wish(after_s=0.4))
+    wishes = [signals.Say("so be it", protected=True), signals.Ask()]
+    assert [(at, part.body) for at, part in others] == list(zip((0.32, 0.72), wishes, strict=True))
+    assert user.typed == []
 
 
 async def test_hangs_up() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from vivace.part import Audio, Call, Interrupted, Part, PlayedTo, Response
+from vivace.part import Ask, Audio, Call, Interrupted, Part, PlayedTo, Response
 from vivace.testing.ears import Sound, Sounds
 from vivace.testing.invariants import _Watch
 from vivace.testing.witness import Called, Event, Gave, Got, News, Passed, Stages, Told
@@ -181,22 +181,23 @@ class WordsOnce(_Watch):
 
 class AskedForSomething(_Watch):
     """The model is not called again unless there is something new for it: the prompt has grown, or
-    the reply before it was cut off, or had been begun on a guess that was wrong."""
+    the reply before it was cut off, or had been begun on a guess that was wrong, or the program
+    wants it."""
 
     name = "asked for something"
-    sees: tuple[type[Event], ...] = (Told, News, Called)
+    sees: tuple[type[Event], ...] = (Told, News, Gave, Called)
 
     def __init__(self) -> None:
         self._before = -1
         self._cut = False
-        self._guesses = 0  # that were wrong
+        self._more = 0  # calls for which there is another reason
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
             case Told(signal=Interrupted()):
                 self._cut = True
-            case News(facts={"event": "speculated", "right": False}):
-                self._guesses += 1
+            case News(facts={"event": "speculated", "right": False}) | Gave(part=Part(body=Ask())):
+                self._more += 1
             case Called(number=number, prompt=prompt):
                 size = sum(
                     part.role != "model" or isinstance(part.body, Response)
@@ -205,8 +206,8 @@ class AskedForSomething(_Watch):
                 )
                 nothing_new = size <= self._before and not self._cut
                 self._before, self._cut = size, False
-                if nothing_new and self._guesses:
-                    self._guesses -= 1
+                if nothing_new and self._more:
+                    self._more -= 1
                 elif nothing_new:
                     return f"the model was called a {number + 1}. time, and nothing new was said"
         return None

@@ -30,6 +30,7 @@ __all__ = [
     "ToolUse",
     "Type",
     "Wait",
+    "Wish",
 ]
 
 Range: TypeAlias = tuple[float, float]
@@ -115,6 +116,15 @@ class Type(_Step, frozen=True, tag="type"):
     after_s: float = 0.5
 
 
+class Wish(_Step, frozen=True, tag="wish"):
+    """The program wants `text` said, or the model asked if there is none, `after_s` after what came
+    before. protected: nothing the user does stops it."""
+
+    text: str = ""
+    after_s: float = 0.5
+    protected: bool = False
+
+
 class Wait(_Step, frozen=True, tag="wait"):
     """Is silent."""
 
@@ -135,7 +145,7 @@ class HangUp(_Step, frozen=True, tag="hang_up"):
 
 
 Step: TypeAlias = (
-    Say | Correct | TalkOver | Backchannel | Cough | SideTalk | Type | Wait | Listen | HangUp
+    Say | Correct | TalkOver | Backchannel | Cough | SideTalk | Type | Wish | Wait | Listen | HangUp
 )
 
 

@@ -31,6 +31,7 @@ from vivace.testing.dialogue import (
     ToolUse,
     Type,
     Wait,
+    Wish,
 )
 
 __all__ = ["HUMS", "random_dialogue"]
@@ -130,6 +131,11 @@ def _type(draw: random.Random, words: _Words) -> Step:
     return Type(" ".join(words.some(1, 4)), round(draw.uniform(0.2, 5.0), 2))
 
 
+def _wish(draw: random.Random, words: _Words) -> Step:
+    text = " ".join(words.some(0, 6))
+    return Wish(text, round(draw.uniform(0.0, 3.0), 2), protected=draw.random() < 0.3)
+
+
 def _wait(draw: random.Random, words: _Words) -> Step:
     return Wait(draw.choice([0.5, 2.0, 6.0, 18.0]))
 
@@ -147,6 +153,7 @@ _STEPS: dict[Callable[[random.Random, _Words], Step], float] = {
     _cough: 2,
     _side_talk: 1,
     _type: 0.7,
+    _wish: 0.5,
     _wait: 1,
 }
 

@@ -10,6 +10,7 @@ import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
+from vivace import signals
 from vivace.flow.clock import now, sleep_until
 from vivace.part import Part
 from vivace.testing.dialogue import (
@@ -24,6 +25,7 @@ from vivace.testing.dialogue import (
     TalkOver,
     Type,
     Wait,
+    Wish,
 )
 from vivace.testing.ears import SLOT_S, Sound, Sounds
 
@@ -137,7 +139,12 @@ class User:
     def _is_time(self, step: Step, at: float) -> bool:
         waited = at - self._since + 1e-9
         match step:
-            case Say(after_s=after_s) | Type(after_s=after_s) | HangUp(after_s=after_s):
+            case (
+                Say(after_s=after_s)
+                | Type(after_s=after_s)
+                | Wish(after_s=after_s)
+                | HangUp(after_s=after_s)
+            ):
                 return waited >= after_s
             case Wait(seconds=seconds):
                 return waited >= seconds
@@ -161,6 +168,9 @@ class User:
             case Type(text=text):
                 self.typed.append(text)
                 self.send(Part(text), at)
+            case Wish(text=text, protected=protected):
+                wish = signals.Say(text, protected=protected) if text else signals.Ask()
+                self.send(Part(wish), at)
             case HangUp():
                 self._off = True
             case Wait() | Listen():
