@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vivace.audio import AudioFormat
+from vivace.errors import AudioError
 from vivace.part import Audio, Part
 
 __all__ = ["Earshot"]
@@ -20,8 +21,18 @@ class Earshot:
         self._format = AudioFormat()
 
     def hear(self, audio: Audio, *, listening: bool) -> None:
-        """Take sound in. listening: a turn is under way."""
-        self._format = audio.format
+        """Take sound in. listening: a turn is under way.
+
+        Raises AudioError if the format changes in the middle of a turn.
+        """
+        if audio.format != self._format:
+            if listening and self._pcm:
+                raise AudioError(
+                    f"{audio.format.mimetype} came in the middle of a turn in "
+                    f"{self._format.mimetype}; resample it first"
+                )
+            self._pcm.clear()
+            self._format = audio.format
         self._pcm += audio.pcm
         self._keep(_LONGEST_S if listening else _LATE_S)
 
