@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from vivace.live.agenda import Initiative
 from vivace.part import Ask, Audio, Call, Interrupted, Part, PlayedTo, Response
 from vivace.testing.ears import Sound, Sounds
 from vivace.testing.invariants import _Watch
@@ -24,6 +25,7 @@ _LISTENING_S = 3.5
 # A pacer is left alone once 30 s wait in it; the piece that made it full is as long as a sentence.
 # Before it two seconds may wait, and one more piece.
 _VOICE_S = 45.0
+_IDLE = Initiative().idle_prompt
 # Of an interrupted reply: two chunks that wait in the pacer, and four on their way to the consumer.
 _IN_HAND_S = 6 * 0.2  # chunks between the pacer and a slow consumer, at their longest
 
@@ -221,7 +223,7 @@ class AnsweredInTime(_Watch):
     """
 
     name = "answered in time"
-    sees: tuple[type[Event], ...] = (News, Called, Got, Gave)
+    sees: tuple[type[Event], ...] = (News, Got, Gave)
 
     def __init__(self, sounds: Sounds, words: WordsOnce, within_s: float, *, left: bool) -> None:
         self._sounds = sounds
@@ -236,7 +238,7 @@ class AnsweredInTime(_Watch):
         match event:
             case News(facts={"event": "floor", "floor": str(floor)}):
                 self._floor = floor
-            case Called(prompt=(*_, Part(metadata={"idle": True}))):
+            case News(facts={"event": "asked", "prompt": [*_, {"text": text}]}) if text == _IDLE:
                 self._quiet_since = at  # the agent has broken the silence
             case Got(part=Part(body=Call(id=id))):
                 self._calls.add(id)

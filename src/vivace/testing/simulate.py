@@ -71,6 +71,7 @@ _listeners: list[list[str]] = []
 _catching: list[Any] = []  # what Python knows of warnings is the process's, whoever is under way
 _ENDS_S = 60.0  # after the microphone was switched off; long beyond all that is said then
 _LONGEST_S = 0.2  # a chunk of the standard agent
+_ROUNDS_S = 600.0  # so much longer if a model calls tools again and again, until it is refused
 _SILENCE_S = 15.0  # answers fail within 6 s; a pause ends within 5 s; texts and tools come sooner
 
 
@@ -227,7 +228,7 @@ async def _listen(
     start = now()
     tools = chance(dialogue.seed, "tools")
     leaves_at = dialogue.speaker.leaves_at
-    limit = dialogue.at_most_s + _ENDS_S
+    limit = dialogue.at_most_s + _ENDS_S + (_ROUNDS_S if dialogue.manner.tools else 0.0)
 
     def see(record: Record) -> None:
         witness.hook(record)
