@@ -286,6 +286,29 @@ def test_who_has_played_all_there_is_is_not_behind() -> None:
     assert ledger.lag_s == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize("seconds", [0.195, 0.2])
+def test_after_a_gap_a_listener_has_not_begun(seconds: float) -> None:
+    """Who is 0.05 s behind has played all before the gap, and that is no lag of two seconds."""
+    ledger = speaking("one", "two")
+    ledger.confirm(1, 0.1, 0.15)
+    for at in (2.0, 2.1, 2.2):
+        ledger.book(paced("three "), at, at)
+    ledger.confirm(1, seconds, 2.04)
+    assert ledger.lag_s == pytest.approx(0.05)
+    ledger.confirm(1, seconds, 2.2)  # so it has begun later
+    assert ledger.lag_s == pytest.approx(0.2)
+    assert ledger.heard(1, 2.2).seconds == pytest.approx(0.2)
+
+
+def test_who_has_played_all_is_behind_no_more() -> None:
+    """It was 0.5 s behind, and has caught up."""
+    ledger = speaking("one", "two")
+    ledger.confirm(1, 0.1, 0.6)
+    assert ledger.lag_s == pytest.approx(0.5)
+    ledger.confirm(1, 0.2, 0.3)
+    assert ledger.lag_s == pytest.approx(0.1)
+
+
 def test_after_a_cut_the_report_has_the_last_word() -> None:
     """The listener's side says where it stopped."""
     ledger = speaking("one", "two", "three", "four")

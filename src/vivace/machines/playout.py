@@ -83,11 +83,19 @@ class _Account:
                 return stretch.from_s + min(now, stretch.end) - stretch.begin
         return 0.0
 
-    def planned_at(self, seconds: float) -> float:
-        """When it is to be played up to `seconds`; 0 for when it begins."""
-        later = (it for it in reversed(self.stretches) if seconds > it.from_s)
-        stretch = next(later, self.stretches[0])
-        return stretch.begin + seconds - stretch.from_s
+    def lags(self, seconds: float, at: float) -> tuple[float, float]:
+        """How far behind the plan somebody is who has played `seconds` at `at`: at least, at most.
+
+        The same within a stretch. Between two, the one before is over and the next has not begun.
+        """
+        most, least = math.inf, -math.inf
+        for it in self.stretches:
+            if seconds > it.from_s:
+                most = at - (it.begin + min(seconds - it.from_s, it.end - it.begin))
+            if seconds + _ROUNDED_S < it.from_s + it.end - it.begin:
+                least = at - it.begin if seconds <= it.from_s + _ROUNDED_S else most
+                break
+        return min(least, most), most
 
     def put_off(self, after: float, by_s: float) -> None:
         """What is to be played after that moment is played so much later."""
@@ -178,17 +186,17 @@ class Ledger:
         if account.cut_s is not None:
             account.cut_s = account.confirmed_s
             at, account.cut_at = account.cut_at, -math.inf
-        lag = at - account.planned_at(seconds)
+        least, most = account.lags(seconds, at)
         # Of a reply that was cut, the first report alone tells of a lag, and none of playing on.
-        tells = lag >= 0 if account.cut_s is not None else not account.finished
-        if tells and seconds < account.released_s - _ROUNDED_S:
-            self._follow(lag, begun=seconds > 0)
+        if most >= 0 if account.cut_s is not None else not account.finished:
+            self._follow(least, most)
 
-    def _follow(self, lag: float, *, begun: bool) -> None:
-        """A report has told of this lag; at least of this, if nothing was played."""
-        if not begun and lag <= self.lag_s:
-            return  # it is not to have begun
-        if self._lag is None or abs(lag - self._lag) > _JITTER_S:
+    def _follow(self, least: float, most: float) -> None:
+        """A report has told of a lag between these."""
+        lag = min(max(self.lag_s, least), most)
+        if self._lag is None:
+            self._lag = lag if lag or least == most else None
+        elif abs(lag - self._lag) > _JITTER_S:
             self._lag = lag
         else:
             self._lag += _FOLLOW * (lag - self._lag)
