@@ -7,10 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vivace.audio import AudioFormat
 from vivace.machines.pacing import Pacer
 from vivace.machines.pacing_rules import PacingRules
+from vivace.machines.playhead import Playhead
 from vivace.machines.playout import Ledger, Reply
-from vivace.part import Audio, Call, Data, Held, Image, Part, Resumed, TurnComplete
+from vivace.part import (
+    Audio,
+    Call,
+    Data,
+    Held,
+    Image,
+    Interrupted,
+    Part,
+    Resumed,
+    TurnComplete,
+)
 from vivace.testing.speaker import JitterBuffer
 
 
@@ -555,3 +567,49 @@ def test_who_falls_silent_when_held_has_heard_what_the_ledger_says(
         heard = ledger.heard(1, now)
         assert heard.seconds == pytest.approx(listener.played[1], abs=2e-6)
         assert heard.released_s - heard.seconds <= lead_s + chunk_s + 1e-6
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_listener_who_reports_is_known(seed: int) -> None:
+    """Through gaps, holds and cuts: to 120 ms once they have reported from the midst of what plays,
+    and before that no worse than what may wait in their jitter buffer."""
+    luck = random.Random(seed)
+    buffer_s, every_s = luck.choice([0.0, 0.06, 0.2, 0.5]), luck.choice([0.05, 0.25, 1.0])
+    ledger, listener, head = Ledger(), JitterBuffer(buffer_s), Playhead()
+    turn, silent_until, reported_at, known_from_s = 1, 0.0, 0.0, math.inf
+    left_s: float | None = None  # what had left and was not played when it was held
+    for step in range(2000):
+        now = step / 100
+        if left_s is None and now >= max(silent_until, head.at - 0.05):
+            if head.at < now:  # all has been played, by the plan
+                head.restart()
+                known_from_s = ledger.heard(turn).released_s
+            chunk = paced(turn=turn, ms=luck.choice([20, 100, 200]))
+            ledger.book(chunk, now, head.play(chunk.bytes, AudioFormat(), now)[0])
+            listener.push(turn, chunk.seconds, now)
+        match luck.choices(["", "gap", "hold", "cut"], [980, 12, 4, 4])[0]:
+            case "gap":
+                silent_until = now + luck.choice([0.1, 1.0, 4.0])
+            case "hold" if left_s is None:
+                left_s = max(0.0, head.at - now)
+                listener.control(Held(turn), now)
+                ledger.hold(turn, now)
+            case "hold":
+                head.restart(now + (left_s or 0.0))
+                left_s = None
+                listener.control(Resumed(turn), now)
+                ledger.resume(turn, now)
+            case "cut":
+                listener.control(Interrupted(turn), now)
+                ledger.cut(turn, now)
+                head.restart()
+                turn, known_from_s, left_s = turn + 1, math.inf, None
+            case _:
+                pass
+        listener.advance(now)
+        played_s, heard = listener.played[turn], ledger.heard(turn, now)
+        known = known_from_s + 0.01 < (heard.confirmed_s or 0.0)
+        assert abs(heard.seconds - played_s) <= (0.12 if known else buffer_s + 0.05)
+        if now >= reported_at + every_s:
+            ledger.confirm(turn, played_s, now)
+            reported_at = now

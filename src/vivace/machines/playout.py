@@ -40,11 +40,25 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class _Stretch(msgspec.Struct):
-    """Sound without a gap: on the clock, and where in the reply it begins."""
+    """Sound without a gap: on the clock, and where in the reply it begins.
+
+    held_s: how long it was held at its end, from `held_at` on; or before its end, by a listener who
+    is further behind than was known then.
+    """
 
     begin: float
     end: float
     from_s: float
+    held_at: float = 0.0
+    held_s: float = 0.0
+
+    def split(self, held_at: float, lag: float, by_s: float) -> list[_Stretch]:
+        """It was held before its end, for `by_s`, for a listener who was so far behind."""
+        after = max(self.begin, held_at - lag)
+        rest = _Stretch(after + by_s, self.end + by_s, self.from_s + after - self.begin)
+        if after == self.begin:
+            return [rest]
+        return [_Stretch(self.begin, after, self.from_s, held_at, by_s), rest]
 
 
 class _Account:
@@ -70,7 +84,7 @@ class _Account:
         if audio.words:
             self.words.append((self.released_s, self.released_s + seconds, audio.words))
         last = self.stretches[-1] if self.stretches else None
-        if last is not None and begin - last.end < _GAP_S:
+        if last is not None and begin - last.end < _GAP_S and not last.held_s:
             last.end = max(last.end, begin) + seconds
         else:
             self.stretches.append(_Stretch(begin, begin + seconds, self.released_s))
@@ -90,24 +104,31 @@ class _Account:
         """
         most, least = math.inf, -math.inf
         for it in self.stretches:
-            if seconds > it.from_s:
+            begun = seconds > it.from_s + _ROUNDED_S
+            if begun:
                 most = at - (it.begin + min(seconds - it.from_s, it.end - it.begin))
             if seconds + _ROUNDED_S < it.from_s + it.end - it.begin:
-                least = at - it.begin if seconds <= it.from_s + _ROUNDED_S else most
+                least = most if begun else at - it.begin - it.held_s
                 break
-        return min(least, most), most
+        return least, most
 
-    def put_off(self, after: float, by_s: float) -> None:
-        """What is to be played after that moment is played so much later."""
+    def put_off(self, held_at: float, lag: float, by_s: float) -> None:
+        """It was held, and goes on: what was not played yet is played so much later."""
         stretches: list[_Stretch] = []
         for it in self.stretches:
-            if it.begin < after < it.end:
-                stretches.append(_Stretch(it.begin, after, it.from_s))
-                it = _Stretch(after, it.end, it.from_s + after - it.begin)
-            if it.end > after:
-                it = _Stretch(it.begin + by_s, it.end + by_s, it.from_s)
-            stretches.append(it)
+            stretches += it.split(held_at, lag, by_s) if it.end > held_at - lag else [it]
+        if stretches and stretches[-1].end <= held_at - lag:
+            stretches[-1].held_at, stretches[-1].held_s = held_at, by_s
         self.stretches = stretches
+
+    def was_behind(self, seconds: float, at: float) -> None:
+        """Who has played so much may have been further behind at a hold than was known then."""
+        for index, it in enumerate(self.stretches):
+            end_s = it.from_s + it.end - it.begin
+            if it.held_s and it.from_s + _ROUNDED_S < seconds < end_s - _ROUNDED_S:
+                lag = at - (it.begin + seconds - it.from_s + it.held_s)
+                self.stretches[index : index + 1] = it.split(it.held_at, lag, it.held_s)
+                return
 
     def text(self, seconds: float) -> str:
         if self.words:
@@ -186,6 +207,7 @@ class Ledger:
         if account.cut_s is not None:
             account.cut_s = account.confirmed_s
             at, account.cut_at = account.cut_at, -math.inf
+        account.was_behind(seconds, at)
         least, most = account.lags(seconds, at)
         # Of a reply that was cut, the first report alone tells of a lag, and none of playing on.
         if most >= 0 if account.cut_s is not None else not account.finished:
@@ -216,7 +238,7 @@ class Ledger:
         self._held, self._held_at = None, math.inf
         for number, account in self._accounts.items():
             if number <= held:
-                account.put_off(held_at - self.lag_s, now - held_at)
+                account.put_off(held_at, self.lag_s, now - held_at)
 
     def cut(self, turn: int, now: float) -> None:
         """Replies up to `turn` are void: nothing more of them is heard."""
