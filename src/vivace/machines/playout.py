@@ -8,6 +8,7 @@ handed to the consumer and when that is to be played, and what the listener's si
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import OrderedDict
 
 import msgspec
@@ -51,6 +52,11 @@ class _Stretch(msgspec.Struct):
     from_s: float
     held_at: float = 0.0
     held_s: float = 0.0
+
+    @property
+    def ends_s(self) -> float:
+        """Where in the reply it ends."""
+        return self.from_s + self.end - self.begin
 
     def split(self, held_at: float, lag: float, by_s: float) -> list[_Stretch]:
         """It was held before its end, for `by_s`, for a listener who was so far behind."""
@@ -102,15 +108,21 @@ class _Account:
 
         The same within a stretch. Between two, the one before is over and the next has not begun.
         """
-        most, least = math.inf, -math.inf
-        for it in self.stretches:
-            begun = seconds > it.from_s + _ROUNDED_S
-            if begun:
-                most = at - (it.begin + min(seconds - it.from_s, it.end - it.begin))
-            if seconds + _ROUNDED_S < it.from_s + it.end - it.begin:
-                least = most if begun else at - it.begin - it.held_s
-                break
-        return least, most
+        index = self._begun(seconds)
+        most = math.inf
+        if index >= 0:
+            it = self.stretches[index]
+            most = at - (it.begin + min(seconds - it.from_s, it.end - it.begin))
+            if seconds + _ROUNDED_S < it.ends_s:
+                return most, most
+        for it in self.stretches[index + 1 :]:
+            if seconds + _ROUNDED_S < it.ends_s:
+                return at - it.begin - it.held_s, most
+        return -math.inf, most
+
+    def _begun(self, seconds: float) -> int:
+        """Which stretch somebody is in who has played so much; -1 for none."""
+        return bisect_left(self.stretches, seconds - _ROUNDED_S, key=lambda it: it.from_s) - 1
 
     def put_off(self, held_at: float, lag: float, by_s: float) -> None:
         """It was held, and goes on: what was not played yet is played so much later."""
@@ -123,12 +135,11 @@ class _Account:
 
     def was_behind(self, seconds: float, at: float) -> None:
         """Who has played so much may have been further behind at a hold than was known then."""
-        for index, it in enumerate(self.stretches):
-            end_s = it.from_s + it.end - it.begin
-            if it.held_s and it.from_s + _ROUNDED_S < seconds < end_s - _ROUNDED_S:
-                lag = at - (it.begin + seconds - it.from_s + it.held_s)
-                self.stretches[index : index + 1] = it.split(it.held_at, lag, it.held_s)
-                return
+        index = self._begun(seconds)
+        it = self.stretches[index]
+        if index >= 0 and it.held_s and seconds < it.ends_s - _ROUNDED_S:
+            lag = at - (it.begin + seconds - it.from_s + it.held_s)
+            self.stretches[index : index + 1] = it.split(it.held_at, lag, it.held_s)
 
     def text(self, seconds: float) -> str:
         if self.words:
