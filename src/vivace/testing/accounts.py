@@ -269,8 +269,8 @@ class AnsweredInTime(_Watch):
 
 
 class FailsAsTold(_Watch):
-    """Nothing fails but the model that is told to, a reply that it leaves hanging, and tools, which
-    fail in their own ways."""
+    """Nothing fails but the model that is told to, a reply that it leaves hanging, and tools of the
+    agent's own whose reply was interrupted, or that are called for ever."""
 
     name = "fails as told"
     sees: tuple[type[Event], ...] = (News,)
@@ -281,6 +281,6 @@ class FailsAsTold(_Watch):
     def see(self, event: Event, at: float) -> str | None:
         match event:
             case News(facts={"event": "failed", "what": what, "error": str(error)}):
-                if what != "tool" and not error.startswith(self._expected):
+                if not error.startswith(self._expected):
                     return f"{what} failed: {error}"
         return None

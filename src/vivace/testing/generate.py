@@ -9,8 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-import msgspec
-
 from vivace.machines.backchannel import Backchannels
 from vivace.testing.dialogue import (
     Backchannel,
@@ -56,16 +54,13 @@ def random_dialogue(seed: int, seconds: float = 120.0) -> Dialogue:
     if draw.random() < 0.15:
         steps.append(HangUp(round(draw.uniform(0, 1.0), 2)))
     replies = tuple(_reply(draw, words) for _ in range(draw.randint(3, 12)))
-    speaker, timing = _speaker(draw, seconds), _timing(draw)
-    tail_s = draw.choice([0.0, 0.5, 20.0])
-    reports_s = draw.choice([None, None, 0.1, 0.25, 1.0])
     return Dialogue(
         tuple(steps),
         replies,
-        msgspec.structs.replace(speaker, reports_s=reports_s),
-        timing,
+        _speaker(draw, seconds),
+        _timing(draw),
         _manner(draw, words),
-        tail_s=tail_s,
+        tail_s=draw.choice([0.0, 0.5, 20.0]),
         at_most_s=seconds,
         seed=seed,
     )
@@ -195,6 +190,7 @@ def _speaker(draw: random.Random, seconds: float) -> Speaker:
     return Speaker(
         speed=draw.choice([1.0, 1.0, 1.0, 0.5]),
         buffer_s=draw.choice([0.0, 0.0, 0.06, 0.2]),
+        reports_s=draw.choice([None, None, 0.1, 0.25, 1.0]),
         leaves_at=round(draw.uniform(1, seconds), 2) if draw.random() < 0.1 else None,
     )
 

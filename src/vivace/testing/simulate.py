@@ -72,6 +72,11 @@ _catching: list[Any] = []  # what Python knows of warnings is the process's, who
 _ENDS_S = 60.0  # after the microphone was switched off; long beyond all that is said then
 _LONGEST_S = 0.2  # a chunk of the standard agent
 _ROUNDS_S = 600.0  # so much longer if a model calls tools again and again, until it is refused
+_TOOLS_FAIL = (  # what becomes of calls whose reply was interrupted, or that never end
+    "the reply was interrupted before this was begun",
+    "it was cancelled, since the reply was interrupted",
+    "16 rounds of calls in a row are enough",
+)
 _SILENCE_S = 15.0  # answers fail within 6 s; a pause ends within 5 s; texts and tools come sooner
 
 
@@ -260,18 +265,18 @@ async def _listen(
 def _invariants(dialogue: Dialogue, sounds: Sounds, user: User) -> list[Invariant]:
     left = dialogue.speaker.leaves_at is not None
     words = WordsOnce(sounds, user.typed)
-    hold_s = dialogue.manner.hold_s
+    fails = (BROKEN, "no answer within", "nothing more came within")
     return [
         NothingStale(),
         SampleExact(),
         HeardIsPlayed(dialogue.speaker.buffer_s, chunk_s=_LONGEST_S),
         PairsWhole(),
         OneReply(_stubborn(dialogue)),
-        HoldsEnd(within_s=hold_s),
+        HoldsEnd(within_s=dialogue.manner.hold_s),
         OneEndEach(left=left),
         Bounds(),
         CountersAddUp(left=left),
-        FailsAsTold((BROKEN, "no answer within", "nothing more came within")),
+        FailsAsTold((*fails, *_TOOLS_FAIL) if dialogue.manner.tools else fails),
         words,
         AskedForSomething(),
         AnsweredInTime(sounds, words, _SILENCE_S, left=left),
