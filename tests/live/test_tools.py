@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vivace.errors import StageError
 from vivace.flow.clock import now
-from vivace.flow.processor import Processor
+from vivace.flow.processor import Processor, processor
 from vivace.flow.scope import AbandonedTask
 from vivace.live.live_model import LiveModelProcessor
 from vivace.machines.interrupt import Interrupt
@@ -25,6 +25,7 @@ from vivace.part import (
     Part,
     Reset,
     Response,
+    Say,
     SpeechEnded,
     SpeechStarted,
     TurnComplete,
@@ -315,6 +316,133 @@ async def test_a_cough_while_a_tool_runs_changes_nothing() -> None:
     seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
     assert heard(seen) == [(5.0, 1, "Sunny.")]
     assert endings(seen) == [(5.0, 1, "done")]
+
+
+def noise(start: float, end: float) -> list[tuple[float, Part]]:
+    """A lorry passes: long enough to interrupt, and no words."""
+    return [
+        (start, Part(SpeechStarted(start))),
+        (end, Part(SpeechEnded(end, turn_follows=True))),
+        (end + 0.5, Part(TurnEnded(end))),
+    ]
+
+
+LATER = (40.0, Part.image(b""))  # the stream goes on
+
+
+async def test_a_result_that_comes_while_a_noise_interrupts() -> None:
+    """The reply comes back; what its tool has brought meanwhile is told after it."""
+    model = Model(["Let me look.", call("look", "a", seconds=2.5)], ["Found it."])
+    script = [*turn(0.0, "find it"), *noise(1.0, 2.6), LATER]
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
+    assert [text for _, _, text in heard(seen)] == ["Let me look.", "Found it."]
+    assert model.prompt(1)[-2:] == ["call look a", "result of a"]
+    assert endings(seen)[-1] == (3.1, 3, "done")
+
+
+@pytest.mark.parametrize("wish", [True, False])
+async def test_a_result_that_waits_while_something_else_is_said(wish: bool) -> None:
+    """A wish of the program's, or a reply that comes back, is no answer to a result."""
+    model = Model([sound(6.0, "One moment please."), call("order", "a")], ["It is ordered."])
+    other = [(2.0, Part(Say("Your taxi is here.")))] if wish else noise(0.5, 2.5)
+    agent = LiveModelProcessor(model, tools=TOOLS) + AudioRateLimiter(sample_rate=16_000)
+    seen = await play(agent, [*turn(0.0, "pizza"), *other, LATER])
+    assert len(model.prompts) == 2
+    assert "result of a" in model.prompt(1)
+    assert heard(seen)[-1][2] == "It is ordered."
+
+
+@pytest.mark.parametrize("busy", [0, 16])
+async def test_a_call_that_a_noise_has_stopped(busy: int) -> None:
+    """It was cancelled, or had no room to begin: the model is asked what now."""
+    calls = [call("note", f"n{n}", seconds=30.0) for n in range(busy)]
+    model = Model([*calls, call("search", "a", seconds=5.0)], ["I looked, and was disturbed."])
+    script = [*turn(0.0, "find it"), *noise(1.0, 2.6), LATER]
+    seen = await play(LiveModelProcessor(model, tools=TOOLS), script)
+    assert responses(seen)[0][:2] == (2.0, "a")
+    assert "error of a" in model.prompt(1)
+    assert heard(seen)[-1][2] == "I looked, and was disturbed."
+
+
+async def test_a_stop_button_after_a_noise_has_stopped_a_call() -> None:
+    """Nobody wants to hear of it any more."""
+    model = Model([call("search", "a", seconds=5.0)])
+    stop = (2.3, Part(Interrupted(1)))
+    script = sorted([*turn(0.0, "find it"), *noise(1.0, 2.6), stop, LATER], key=lambda it: it[0])
+    await play(LiveModelProcessor(model, tools=TOOLS), script)
+    assert len(model.prompts) == 1
+
+
+class Orders(Processor):
+    """Orders unless the prompt says that it has; then tells of it, and asks how long it takes."""
+
+    def __init__(self) -> None:
+        self.prompts: list[list[str]] = []
+
+    async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        prompt = [part async for part in stream]
+        self.prompts.append([told(part) for part in prompt])
+        called = [it.name for part in prompt if (it := part.function_call)]
+        if "order_pizza" not in called:
+            yield Part(call("order_pizza", "o"), role="model")
+        elif "eta" not in called:
+            yield Part(sound(1.0, "It is ordered, "), role="model")
+            for word in "let me see how long it takes".split():
+                await asyncio.sleep(0.5)
+                yield Part(sound(0.5, f"{word} "), role="model")
+            yield Part(call("eta", "e"), role="model")
+        else:
+            yield Part(sound(1.0, "Twenty minutes."), role="model")
+
+
+async def test_a_reply_in_steps_that_comes_back_knows_its_steps() -> None:
+    """What it has ordered is in the prompt of its next step: it is ordered once."""
+    ordered: list[float] = []
+
+    @tool
+    async def order_pizza() -> str:
+        ordered.append(now())
+        await asyncio.sleep(1)
+        return "ordered"
+
+    @tool
+    async def eta() -> str:
+        await asyncio.sleep(1)
+        return "20 minutes"
+
+    model = Orders()
+    agent = LiveModelProcessor(model, tools=[order_pizza, eta])
+    script = [*turn(0.0, "pizza please"), *noise(2.0, 3.6), LATER]
+    seen = await play(agent + AudioRateLimiter(sample_rate=16_000), script)
+    assert len(ordered) == 1
+    assert model.prompts[-1] == [
+        "user: pizza please",
+        "call order_pizza o",
+        "result of o",
+        "model: It is ordered,—",
+        "model: let me see how long it takes ",
+        "call eta e",
+        "result of e",
+    ]
+    assert "".join(text for _, _, text in heard(seen)).endswith("Twenty minutes.")
+
+
+async def test_a_tool_that_interrupts_leaves_a_protected_reply_alone() -> None:
+    """It is told once the notice has been heard."""
+
+    @processor
+    async def voice(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in stream:
+            yield part.derive(body=sound(5.0, part.text))
+
+    model = Model(["Ok.", call("alarm", "a")], ["There is a fire."])
+    notice = (0.5, Part(Say("By law this call is recorded.", protected=True)))
+    agent = LiveModelProcessor(model, tools=TOOLS, voice=voice)
+    seen = await play(
+        agent + AudioRateLimiter(sample_rate=16_000), [*turn(0.0, "watch"), notice, LATER]
+    )
+    assert {reason for _, _, reason in endings(seen)} == {"done"}
+    assert heard(seen)[-1][2] == "There is a fire."
 
 
 async def test_a_tool_that_will_not_stop_does_not_delay_the_next_reply() -> None:

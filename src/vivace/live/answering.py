@@ -20,7 +20,7 @@ from vivace.live.replies import Replies
 from vivace.live.reply import AudioTriggerMode, GiveReply, as_told
 from vivace.live.tool_use import ToolUse
 from vivace.machines.floor import Act, Event, Floor, FloorRules, State
-from vivace.machines.interrupt import Interrupt, OverlapWatch
+from vivace.machines.interrupt import Interrupt, Overlap, OverlapWatch
 from vivace.machines.machine import Announce, Output
 from vivace.machines.measure import size_of
 from vivace.machines.playout import Ledger
@@ -142,15 +142,18 @@ class Answering:
         self._asked_at, self.asked_to = now, self.ended_at
         self.overlap.clear()
         self.news.latency.asked()
-        out = self._verdict(now) + self.tooling(self.tools.asking(turn), now)
+        out = self._verdict(now)
         if isinstance(wish, Say):
+            self.tools.given(turn)
             out.append(self.news.tell("saying", now, turn=turn, text=wish.text))
             out += self.replies.say(wish.text, turn, protected=wish.protected)
         elif self.replies.may_come_back and not self.memory.turn():
+            self.tools.given(turn)
             out.append(self.news.tell("brought_back", now, turn=turn))
-            out += self.replies.bring_back(turn, self._ledger.heard)
+            out += self.replies.bring_back(turn, self._ledger.heard, self.tool_use.running())
         else:
             self.seen = self._cuts_in = False
+            out += self.tooling(self.tools.asking(turn), now)
             before = self.replies.prompt
             asked = self.replies.ask(turn, now, self.tool_use.running())
             size = size_of(self.replies.prompt, before)
@@ -200,7 +203,8 @@ class Answering:
                     out += [self.news.tell("goes_on", now, turn=turn), *step]
                 case Wanted(interrupt=interrupt):
                     self.owed = True
-                    out += self.happened(Event.TURN_ENDED, now) if interrupt else []
+                    if interrupt and not self.protected():  # else it is told when that is over
+                        out += self.happened(Event.TURN_ENDED, now)
                 case _:
                     out.append(output)
         return out
@@ -217,8 +221,8 @@ class Answering:
         if self._skips(part, now):
             return []
         if self.floor.replying and part.role != "system":
-            self.memory.add_later(part)
-            return []
+            lost = self.memory.add_later(part)
+            return [self.news.failed("prompt", lost, now)] if lost else []
         return self.remember(part, now)
 
     def _skips(self, part: Part, now: float) -> bool:
@@ -256,7 +260,8 @@ class Answering:
         cancelled = self.replies.cancel(may_come_back=may_come_back)
         announced = Announce(Interrupted(turn, heard))
         ahead = [] if self.floor.state == State.THINKING else self.replies.read_ahead()
-        tools = self.tooling(self.tools.interrupted(turn, now), now)
+        stopped = self.tools.interrupted(turn, now, may_come_back=may_come_back)
+        tools = self.tooling(stopped, now)
         return [announced, *cancelled, self.news.complete(turn, "interrupted"), *tools, *ahead]
 
     def failed(self, job: GiveReply, reason: str) -> list[Output]:
@@ -275,6 +280,9 @@ class Answering:
         if turn < self.floor.turn:
             return []
         out: list[Output] = []
+        if self.replies.may_come_back:  # it was interrupted already, and now for good
+            out, self.owed = self.replies.drop_back(), False
+            self.tools.give_up_lost()
         if reply is not None:
             self.memory.add_reply(reply.turn, now, interrupted=True)
             out += [*self.replies.cancel(), self.news.complete(reply.turn, "interrupted")]
@@ -286,6 +294,7 @@ class Answering:
     def no_answer(self, now: float) -> list[Output]:
         turn = self.floor.turn
         self.tools.over(turn)
+        self.memory.add_reply(turn, now, interrupted=True)  # and what has come since it was asked
         reason = f"no answer within {self.manners.answer_within_s:g} s"
         return [
             Announce(Interrupted(turn)),
@@ -294,6 +303,24 @@ class Answering:
             self.news.complete(turn, "timeout"),
             *self.happened(Event.REPLY_OVER, now, turn),
         ]
+
+    def forgets(self) -> bool:
+        """True if what the user has said so far means nothing over a reply."""
+        return self.overlap.policy.forgets(self.memory.text)
+
+    def takes_the_floor(self) -> bool:
+        """A finished turn over a reply: what was typed always counts, what was said may not."""
+        if self.protected():
+            return False
+        if self.memory.typed:
+            return True
+        said = Overlap(text=self.memory.text, over=True)
+        return not self.forgets() and self.overlap.policy.judge(said)
+
+    def cancelled_for_nothing(self) -> bool:
+        """True if a reply may come back, and the user has said no more than "mm-hm"."""
+        nothing = not self.memory.typed and not self.memory.sound and self.forgets()
+        return self.replies.may_come_back and nothing
 
     def protected(self) -> bool:
         reply = self.replies.out

@@ -190,9 +190,16 @@ class Replies:
         """True if there is a reply that was cancelled, perhaps for nothing."""
         return self._back is not None
 
-    def bring_back(self, turn: int, heard: Callable[[int], Reply]) -> list[Output]:
-        """It was for nothing: the reply goes on from what was heard, as `turn`."""
+    def bring_back(
+        self, turn: int, heard: Callable[[int], Reply], notes: Sequence[Part] = ()
+    ) -> list[Output]:
+        """It was for nothing: the reply goes on from what was heard, as `turn`.
+
+        notes: what the model is told in its next step, should it wait for tools.
+        """
         reply, self._back = self._back, None
+        # Its steps before this one are in there, and a step more has to know of them.
+        self.prompt = (*self._memory.parts(), *notes)
         assert reply is not None, "there is no reply to bring back"
         given = GiveReply(reply.made, turn)
         self.out = Out(reply.made, given, reply.protected)

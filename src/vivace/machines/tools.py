@@ -130,6 +130,7 @@ class ToolCalls:
         self._step_over = False
         self._rounds = 0
         self._asked = False  # because of results, and not by the user
+        self._lost = False  # a call was stopped, and the model is to be asked what now
 
     # -- what the model does ------------------------------------------------------------------
 
@@ -250,12 +251,17 @@ class ToolCalls:
 
     def asking(self, turn: int) -> list[ToolOutput]:
         """The model is about to be asked for reply `turn`: all results enter before that."""
+        self.given(turn)
+        self._rounds = self._rounds + 1 if self._asked else 0
+        self._asked = self._lost = False
+        return self._enter_all()
+
+    def given(self, turn: int) -> None:
+        """Reply `turn` is about to go out, and the model is not asked for it: results go on waiting
+        for the next one."""
         self.over(turn - 1)
         self._turn = turn
-        self._rounds = self._rounds + 1 if self._asked else 0
-        self._asked = False
         self._new_step()
-        return self._enter_all()
 
     def over(self, turn: int) -> None:
         """Replies up to `turn` will not go on. What they waited for comes when it may."""
@@ -264,10 +270,20 @@ class ToolCalls:
             if out.turn <= turn and out.scheduling == Scheduling.BLOCKING:
                 out.scheduling = Scheduling.WHEN_IDLE
 
-    def interrupted(self, turn: int, now: float) -> list[ToolOutput]:
-        """Replies up to `turn` are void: what they have not begun, or may be stopped, fails."""
+    def interrupted(
+        self, turn: int, now: float, *, may_come_back: bool = False
+    ) -> list[ToolOutput]:
+        """Replies up to `turn` are void: what they have not begun, or may be stopped, fails.
+
+        may_come_back: perhaps for nothing. Then the model is asked about that once it may speak, as
+        about other results: whoever waits for them would wait for ever.
+        """
         self.over(turn)
-        return self._give_up([out for out in self._out.values() if out.turn <= turn], now)
+        unwanted = [out for out in self._out.values() if out.turn <= turn]
+        stopped = [out for out in unwanted if out.job is None or out.rules.cancellable]
+        awaited = any(out.scheduling != Scheduling.SILENT for out in stopped)
+        self._lost |= may_come_back and awaited
+        return self._give_up(stopped, now)
 
     def cancel(self, ids: Iterable[str], now: float) -> list[ToolOutput]:
         """The model does without the calls to which it gave these ids."""
@@ -276,11 +292,16 @@ class ToolCalls:
 
     def reset(self, now: float) -> list[ToolOutput]:
         """Nobody is told anything any more: all that comes enters silently."""
+        self.give_up_lost()
         entered = self._enter_all()
         answers = self.interrupted(self._turn, now)
         for out in self._out.values():
             out.scheduling = Scheduling.SILENT
         return entered + answers
+
+    def give_up_lost(self) -> None:
+        """Nobody waits any more for what an interruption has stopped."""
+        self._lost = False
 
     def done(self) -> bool:
         """True once every call has its answer, and every answer is in the conversation."""
@@ -352,12 +373,12 @@ class ToolCalls:
             self._rounds += 1
             self._new_step()
             return [*self._enter_all(), GoOn(self._turn)]
-        if not self._results or self._who == "user":
+        if not (self._results or self._lost) or self._who == "user":
             return []
         interrupt = any(it.scheduling == Scheduling.INTERRUPT for it in self._results)
         if self._who == "agent" and not interrupt:
             return []
-        self._asked = True
+        self._asked, self._lost = True, False
         return [*self._enter_all(), Ask(interrupt=self._who == "agent")]
 
     def _blocked(self) -> bool:
