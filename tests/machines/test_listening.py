@@ -661,3 +661,90 @@ def test_a_turn_ended_by_the_program_begins_anew(item: Item) -> None:
     bench.feed(item)
     bench.converse(iter(items[19:]))
     assert bench.texts[1:] == [heard(words((400, 450)), 450)]
+
+
+# -- a key that is let go ---------------------------------------------------------------------
+
+
+def let_go(sample: int) -> Part:
+    return Part(TurnEnded(sample / RATE))
+
+
+def test_a_key_let_go_waits_for_the_text() -> None:
+    """The turn ends with all that was said in it, as a final text."""
+    bench = Bench()
+    bench.feed(*talk([(100, 150)], 170), let_go(170))
+    assert bench.passed[-1].text == ""
+    assert let_go(170) not in bench.passed
+    assert bench.answer() == [heard(words((100, 150)), 150)]
+    assert bench.passed[-2:] == [Part(words((100, 150)), at=1.5), let_go(170)]
+
+
+def test_a_key_let_go_after_the_text() -> None:
+    """Nothing is waited for."""
+    bench = Bench()
+    bench.converse(talk([(100, 150)], 170))
+    bench.feed(let_go(170))
+    assert bench.passed[-2:] == [Part(words((100, 150)), at=1.5), let_go(170)]
+
+
+def test_a_key_let_go_in_silence() -> None:
+    """A line was typed: nothing was said."""
+    bench = Bench()
+    bench.feed(*talk([], 170), let_go(170))
+    assert (bench.passed[-1], bench.jobs) == (let_go(170), [])
+
+
+def test_a_key_let_go_before_the_end_of_speech_is_told() -> None:
+    """The turn goes up to the key; the end of speech that is told then has an empty text."""
+    bench = Bench()
+    speech = [(100, 150)]
+    items = list(talk(speech, 170))
+    at = next(n for n, item in enumerate(items) if isinstance(item.body, SpeechEnded))
+    bench.feed(*items[:at], let_go(155))
+    bench.feed(*items[at:])
+    assert bench.answer() == [heard(words((100, 150)), 155), heard("", 150)]
+    [final] = [part for part in bench.passed if part.text]
+    assert (final.text, final.at) == (words((100, 150)), 1.55)
+    assert bench.passed.index(final) == bench.passed.index(let_go(155)) - 1
+    assert len(bench.jobs) == 1
+    bench.converse(iter([*(audio(n, n + 10, [(400, 450)]) for n in range(170, 400, 10))]))
+    bench.converse(iter([started(400), audio(400, 460, [(400, 450)]), ended(450)]))
+    assert bench.texts[-1] == heard(words((400, 450)), 450)
+
+
+def test_a_key_let_go_while_the_transcriber_fails() -> None:
+    """The turn ends all the same, without a text."""
+    bench = Bench()
+    bench.feed(*talk([(100, 150)], 170), let_go(170))
+    assert bench.fail() == [heard("", 150)]
+    assert bench.passed[-1] == let_go(170)
+
+
+def test_speech_after_the_key_is_another_turn() -> None:
+    """It began while the text of the turn before was due."""
+    bench = Bench(ListeningRules(interim_s=0.0))
+    speech = [(100, 150), (200, 250)]
+    items = list(talk(speech, 300))
+    at = next(n for n, item in enumerate(items) if isinstance(item.body, SpeechEnded)) + 1
+    bench.feed(*items[:at], let_go(170), *items[at:])
+    assert bench.answer() == [heard(words((100, 150)), 150)]
+    assert [part.text for part in bench.passed if part.text] == [words((100, 150))]
+    assert bench.answer() == [heard(words((200, 250)), 250)]
+
+
+def test_a_reset_forgets_a_key() -> None:
+    """Neither the text nor the end of the turn follows."""
+    bench = Bench()
+    bench.feed(*talk([(100, 150)], 170), let_go(170), Part(Reset()))
+    bench.answer()
+    assert let_go(170) not in bench.passed
+    assert not any(part.text for part in bench.passed)
+
+
+def test_a_turn_that_a_detector_ends_before_the_key_has_its_text() -> None:
+    """It could not wait either: what the program has sent is passed on."""
+    bench = Bench()
+    bench.feed(*talk([(100, 150)], 170), let_go(170), turn_ended(150))
+    assert bench.passed[-1] == let_go(170)
+    assert bench.answer() == [heard("", 150)]

@@ -466,6 +466,63 @@ def test_a_turn_that_somebody_else_ends_is_ended() -> None:
     assert machine.deadline() is None
 
 
+def test_a_key_waits_for_a_promised_text() -> None:
+    """The words are not lost, also if the user goes on meanwhile; but nobody waits for ever."""
+    for goes_on in (False, True):
+        for answered in (True, False):
+            machine = TurnMachine()
+            machine.feed(started(0.0), 0.0)
+            machine.feed(ended(1.0), 1.0)
+            assert machine.feed(Part(TurnEnded(1.2)), 1.2) == []
+            if goes_on:
+                machine.feed(started(1.5), 1.5)
+            assert machine.deadline() == 9.0
+            if answered:
+                said = text("What time is it?", 1.0)
+                assert machine.feed(said, 2.0) == [said, *over(1.2, "What time is it?")]
+            else:
+                assert machine.tick(9.0) == over(1.2)
+
+
+def test_a_key_of_before_ends_nothing_since() -> None:
+    """It passes; the pause that came after it is decided as ever."""
+    bench = Bench()
+    bench.feed(0.0, started(0.0))
+    bench.feed(3.0, ended(3.0))
+    assert bench.feed(3.0, Part(TurnEnded(2.0))) == []
+    assert bench.feed(3.1, text("Hello", 3.0)) == []
+    assert bench.judge(3.2, 1.0) == over(3.0, "Hello")
+
+
+def test_a_final_text_is_given_once() -> None:
+    """Whoever else gives it has heard of the key, which came when this machine had decided."""
+    bench = Bench()
+    bench.feed(0.0, started(0.0))
+    bench.feed(1.0, ended(1.0))
+    bench.feed(1.1, text("Hello", 1.0))
+    assert bench.judge(1.3, 1.0) == over(1.0, "Hello")
+    assert bench.machine.feed(Part("Hello", at=1.0), 1.3) == []
+    assert bench.machine.feed(Part("Goodbye", at=1.0), 1.3) == [Part("Goodbye", at=1.0)]
+
+
+def test_a_text_that_somebody_else_makes_final_is_not_repeated() -> None:
+    """With a key, it is the transcriber that knows which text is the last."""
+    machine = TurnMachine()
+    machine.feed(started(0.0), 0.0)
+    machine.feed(text("Hello", 1.0), 1.0)
+    machine.feed(Part("Hello", at=1.0), 1.0)
+    assert machine.feed(Part(TurnEnded(1.0)), 1.0) == over(1.0)
+
+
+def test_the_input_ends_while_a_key_waits() -> None:
+    """So does the turn."""
+    machine = TurnMachine()
+    machine.feed(started(0.0), 0.0)
+    machine.feed(ended(1.0), 1.0)
+    machine.feed(Part(TurnEnded(1.2)), 1.2)
+    assert machine.finish(1.3) == over(1.2)
+
+
 @pytest.mark.parametrize("item", [Reset(), Part(Reset())])
 def test_a_reset_forgets_the_turn(item: Item) -> None:
     """What was said before it does not come out in the turn after it."""

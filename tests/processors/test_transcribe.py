@@ -2,11 +2,14 @@ import asyncio
 
 import pytest
 
+from vivace.live.live_model import LiveModelProcessor
 from vivace.machines.listening import ListeningRules
-from vivace.part import Audio, Data, Part, SpeechEnded, SpeechStarted
+from vivace.models.scripted import Scripted
+from vivace.part import Audio, Data, Part, SpeechEnded, SpeechStarted, TurnEnded
 from vivace.processors.detect_speech import DetectSpeech
+from vivace.processors.detect_turn import DetectTurn
 from vivace.processors.transcribe import Transcribe
-from vivace.testing.fakes import Caller, FakeDetector, FakeTranscriber
+from vivace.testing.fakes import Caller, FakeDetector, FakeTranscriber, FakeTurnDetector
 from vivace.testing.script import play
 
 pytestmark = pytest.mark.virtual
@@ -104,3 +107,20 @@ async def test_audio_passes_untouched() -> None:
     parts = [part async for part in Transcribe(FakeTranscriber([]))(script)]
     assert parts == script
     assert all(isinstance(part.body, Audio) for part in parts[:-1])
+
+
+@pytest.mark.parametrize("detects", [True, False])
+@pytest.mark.parametrize("let_go", [1.05, 1.1, 1.5, 2.2])
+async def test_push_to_talk(detects: bool, let_go: float) -> None:
+    """A key ends the turn, whether or not a detector listens too: the words are asked once."""
+    caller = Caller([(0.5, 1.0, "what time is it")], until=4.0)
+    listen = DetectSpeech(FakeDetector()) + Transcribe(FakeTranscriber(caller.texts, 0.4))
+    script = [(0.02 * n + 0.02, part) for n, part in enumerate(await chunks(caller))]
+    script.append((let_go, Part(TurnEnded(let_go), at=let_go)))
+    script.sort(key=lambda entry: entry[0])
+    listen = listen + DetectTurn(FakeTurnDetector(0.0)) if detects else listen
+    agent = listen + LiveModelProcessor(Scripted(["Noon.", "Noon again."]))
+    seen = await play(agent, script)
+    asked = [part.body.value for _, part in seen if isinstance(part.body, Data)]
+    prompts = [it["prompt"] for it in asked if it["event"] == "asked"]
+    assert prompts == [[{"role": "user", "text": "what time is it"}]]

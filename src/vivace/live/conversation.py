@@ -13,12 +13,11 @@ from vivace.live.answering import Answering, Manners
 from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply
 from vivace.machines.floor import Event, State
 from vivace.machines.heard_clock import HeardClock
-from vivace.machines.interrupt import Overlap
 from vivace.machines.machine import FLOOR, Announce, Item, JobDone, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
 from vivace.machines.pressure import Shedding
 from vivace.machines.tools import ToolCalls
-from vivace.machines.transcripts import is_interim
+from vivace.machines.transcripts import is_interim, is_spoken
 from vivace.machines.window import Summarize, Window
 from vivace.part import (
     Ask,
@@ -73,6 +72,7 @@ class Conversation(Machine):
         self._dismissed: list[Part] = []
         self._dismissed_at = -math.inf
         self._speaking = False  # the user is, also where that means nothing to the floor
+        self._speaking_since = 0.0  # media time
         self._nobody_ends_it = False  # the pause: no detector tells whether the turn is over
         self._heard = HeardClock()
         self._idle_since = zero
@@ -183,7 +183,8 @@ class Conversation(Machine):
 
     def _wanted(self) -> bool:
         """True if somebody waits for a reply that may begin now."""
-        wanted = self._agent.owed or self._agent.seen or bool(self._agenda)
+        wished = bool(self._agenda) and not self._speaking  # as they may do still after a reset
+        wanted = self._agent.owed or self._agent.seen or wished
         return self._floor.state == State.IDLE and wanted
 
     # -- what comes in ------------------------------------------------------------------------
@@ -198,8 +199,9 @@ class Conversation(Machine):
                 self._agent.ended_at = at
                 self._news.latency.speech_ended(min(now, self._heard.when(at)))
                 return [part, *self._speech_ended(ended, now)]
-            case TurnEnded():
-                return [part, *self._turn_ended(now)]
+            case TurnEnded(at=at):
+                said = self._stopped(at, now) if at > self._speaking_since else []
+                return [part, *said, *self._turn_ended(now)]
             case Say() | Ask() as wish:
                 refused = self._agenda.add(wish)
                 return [self._news.failed("wish", refused, now)] if refused else []
@@ -220,7 +222,7 @@ class Conversation(Machine):
 
     def _speech_started(self, at: float, probability: float, now: float) -> list[Output]:
         self._speaking = self._memory.spoken = True
-        self._nobody_ends_it = False
+        self._speaking_since, self._nobody_ends_it = at, False
         self._agenda.user_was_heard()
         if self._agent.protected():
             return []
@@ -233,14 +235,23 @@ class Conversation(Machine):
             return out + self._agent.judged(self._overlap.began(now, probability), now)
         return out + self._replies.read_ahead()
 
+    def _stopped(self, at: float, now: float) -> list[Output]:
+        """The turn has ended, and with it what is being said, though nobody has told its end."""
+        if not self._speaking:
+            return []
+        self._agent.ended_at = at
+        ended = SpeechEnded(at, transcript_follows=True, turn_follows=True)
+        return self._speech_ended(ended, now)
+
     def _speech_ended(self, ended: SpeechEnded, now: float) -> list[Output]:
         self._speaking = False
-        if self._agent.protected():
-            return []
-        out = self._agent.happened(Event.SPEECH_ENDED, now)
-        if self._floor.replying:
-            out += self._agent.judged(self._overlap.ended(now), now)
         self._nobody_ends_it = not ended.turn_follows
+        if self._agent.protected():
+            return self._ended_by_itself(now)
+        over_it = self._floor.state == State.OVERLAP
+        out = self._agent.happened(Event.SPEECH_ENDED, now)
+        if over_it:
+            out += self._agent.judged(self._overlap.ended(now), now)
         if ended.turn_follows:
             return out if ended.transcript_follows else out + self._guess(None)
         return out + self._ended_by_itself(now)
@@ -248,7 +259,8 @@ class Conversation(Machine):
     def _ended_by_itself(self, now: float) -> list[Output]:
         """Nobody detects ends of turns: the turn ends with what the model is triggered by."""
         paused = self._floor.state in (State.PAUSE, State.VERDICT)
-        if not paused or not self._nobody_ends_it:
+        silent = paused or (self._agent.protected() and not self._speaking)
+        if not silent or not self._nobody_ends_it:
             return []
         if self._manners.trigger == AudioTriggerMode.END_OF_SPEECH or self._memory.said:
             return self._turn_ended(now)
@@ -261,9 +273,11 @@ class Conversation(Machine):
         elif part.text.strip():
             self._memory.said.append(part)
             self._agenda.user_was_heard()
-            if part.at is None and self._floor.state == State.IDLE:  # typed: a turn of its own
+            if self._floor.state == State.IDLE:  # a turn of its own
                 self._floor.feed(Event.SPEECH_STARTED, now)
                 self._floor.feed(Event.SPEECH_ENDED, now)
+                # What was spoken is over: its end was told before, or nobody tells ends of speech.
+                self._nobody_ends_it = is_spoken(part)
         # A text of what was said before the reply was asked for comes late, and says nothing new.
         new = part.at is None or part.at > self._agent.asked_to
         if new and self._floor.replying and not self._agent.protected():
@@ -288,7 +302,7 @@ class Conversation(Machine):
 
     def _listening(self) -> bool:
         states = (State.USER, State.PAUSE, State.OVERLAP, State.VERDICT)
-        return self._floor.state in states or self._speaking
+        return self._floor.state in states or self._speaking or self._memory.spoken
 
     def _announced(self, signal: Signal, now: float) -> list[Output]:
         match signal:
@@ -310,12 +324,12 @@ class Conversation(Machine):
         """The user has finished: is there something to answer?"""
         self._news.latency.mark("decision", now)
         memory = self._memory
-        if self._floor.replying and not self._takes_the_floor():
+        if self._floor.replying and not self._agent.takes_the_floor():
             out = self._set_aside(now)
             if not self._agent.protected():
                 out += self._agent.happened(Event.TURN_EMPTY, now)
             return out
-        if self._cancelled_for_nothing():
+        if self._agent.cancelled_for_nothing():
             memory.forget_turn()
         heard = self._floor.state in (State.USER, State.PAUSE) and bool(memory.sound)
         new = bool(memory.said) or (memory.spoken and heard)
@@ -329,27 +343,11 @@ class Conversation(Machine):
             memory.take_turn(now)
         return out
 
-    def _takes_the_floor(self) -> bool:
-        """A finished turn over a reply: what was typed always counts, what was said may not."""
-        if self._agent.protected():
-            return False
-        text = self._memory.text
-        if self._memory.typed:
-            return True
-        return not self._forgets() and self._overlap.policy.judge(Overlap(text=text, over=True))
-
-    def _cancelled_for_nothing(self) -> bool:
-        """True if the reply may come back, and the user has said no more than "mm-hm"."""
-        nothing = not self._memory.typed and not self._memory.sound and self._forgets()
-        return self._replies.may_come_back and nothing
-
-    def _forgets(self) -> bool:
-        return self._overlap.policy.forgets(self._memory.text)
-
     def _set_aside(self, now: float) -> list[Output]:
         """The turn changes nothing now: forget "mm-hm", and answer anything else later."""
         memory, text = self._memory, self._memory.text
-        if text and not self._forgets():
+        heard = self._agent.protected() and memory.spoken and bool(memory.sound)
+        if memory.typed or (text and not self._agent.forgets()) or (not text and heard):
             self._agent.owed = True
             return []
         said = memory.forget_turn()

@@ -7,8 +7,9 @@ from collections import deque
 from vivace.live.earshot import Earshot
 from vivace.machines.machine import Item, Output
 from vivace.machines.playout import Ledger
+from vivace.machines.transcripts import is_spoken
 from vivace.machines.window import Window
-from vivace.part import Audio, Call, Part, Response
+from vivace.part import Audio, Call, Event, Part, Response
 
 __all__ = ["Memory"]
 
@@ -28,6 +29,7 @@ class Memory:
         self._stash: deque[Part] = deque()
         self._work: list[Output] = []
         self.stash_dropped: int = 0
+        self._losing = False  # it was told of this reply that some were dropped
         self.said: list[Part] = []  # the texts of the user's turn under way
         self.sound: Earshot = Earshot()
         self.spoken: bool = False  # there is speech in the sound, not only what was before it
@@ -47,7 +49,7 @@ class Memory:
     @property
     def typed(self) -> bool:
         """True if some of it was typed, not spoken."""
-        return any(part.at is None for part in self.said)
+        return not all(is_spoken(part) for part in self.said)
 
     def forget_sound(self) -> None:
         """The sound came to nothing."""
@@ -99,16 +101,19 @@ class Memory:
         work, self._work = self._work, []
         return work + self._window.finish(now) if finishing else work
 
-    def add_later(self, part: Part) -> None:
-        """Add a part once the reply that is out has entered the prompt."""
+    def add_later(self, part: Part) -> str:
+        """Add a part once the reply that is out has entered the prompt.
+
+        Returns what has become of others, "" if there is nothing new to tell.
+        """
         self._stash.append(part)
-        if len(self._stash) > _STASH:
-            # A call without its response, or the reverse, is refused by most models.
-            lost = next(
-                (it for it in self._stash if not isinstance(it.body, Call | Response)), part
-            )
-            self._stash.remove(lost)
-            self.stash_dropped += 1
+        if len(self._stash) <= _STASH:
+            return ""
+        lost = next((it for it in self._stash if not _spared(it)), part)
+        self._stash.remove(lost)
+        self.stash_dropped += 1
+        told, self._losing = self._losing, True
+        return "" if told else f"more than {_STASH} parts came during a reply: the oldest are lost"
 
     def add_reply(self, turn: int, now: float, *, interrupted: bool) -> str:
         """The reply enters the prompt as it was heard, then what was stashed; return its text."""
@@ -116,6 +121,19 @@ class Memory:
         if heard:
             metadata = {"interrupted": True} if interrupted else {}
             self.add(Part(heard, role="model", turn=turn, metadata=metadata), now)
+        self._losing = False
         while self._stash:
             self.add(self._stash.popleft(), now)
         return heard
+
+
+def _spared(part: Part) -> bool:
+    """True for what is lost last: a call without its response, or the reverse, is refused by most
+    models; and of an event that triggers a turn the model would be asked to speak, unawares."""
+    match part.body:
+        case Call() | Response():
+            return True
+        case Event(triggers_turn=triggers):
+            return bool(triggers)
+        case _:
+            return False

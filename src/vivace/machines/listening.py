@@ -68,7 +68,8 @@ class ListeningMachine(Machine):
     """Passes everything on, and adds the user's texts: `metadata["interim"]` is set on each.
 
     A text covers the turn so far. For each end of speech comes exactly one with the same `at`,
-    however short, silent or failed it was. The turn ends when `TurnEnded` is announced.
+    however short, silent or failed it was. The turn ends when `TurnEnded` is announced; or when the
+    program sends it, which passes once the text is there, after that text without `interim`.
 
     shedding: texts before the end of speech are left out while it sheds them.
     """
@@ -89,12 +90,15 @@ class ListeningMachine(Machine):
         self._from = 0  # frame from which on nothing is settled
         self._speech_from = 0  # the same for the newest speech alone
         self._quiet_from = 0  # frame at which the speech before it ended
+        self._over_to = -1  # frame at which the turn before this one ended
         self._in_turn = self._speaking = False
         self._settled = self._text = ""
+        self._text_at = 0.0  # media time up to which they go
         self._complete = True  # _text covers all that has been said since _from
         self._asked_to = 0  # frame up to which a text has been asked for
         self._working: tuple[TranscribeAudio, _Span] | None = None
         self._next: deque[_Span] = deque()
+        self._key: tuple[Part, int] | None = None  # it was let go at that frame, and a text is due
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
@@ -106,18 +110,18 @@ class ListeningMachine(Machine):
             case Part(body=SpeechEnded(at=at)):
                 ended = item.derive(body=SpeechEnded(at, transcript_follows=True))
                 return [ended, *self._end(at)]
-            case Part(body=TurnEnded(at=at)):  # a key was let go: nobody detects ends of turns
-                self._turn_ended(self._frame(at))
-                return [item]
+            case Part(body=TurnEnded(at=at)):  # a key was let go
+                return self._let_go(item, at)
             case Part(body=Reset()):
-                self._turn_ended(self._heard())
+                self._reset()
                 return [item]
             case Part():
                 return [item]
             case TurnEnded(at=at):
                 self._turn_ended(self._frame(at))
+                return self._key_turn()
             case Reset():
-                self._turn_ended(self._heard())
+                self._reset()
             case JobDone(job=TranscribeAudio(), result=text):
                 return self._answered(str(text).strip())
             case JobFailed(job=TranscribeAudio(), error=error):
@@ -172,7 +176,7 @@ class ListeningMachine(Machine):
         if not self._in_turn:
             self._from = self._speech_from
         elif self._may_settle():
-            self._settled = f"{self._settled} {self._text}".strip()
+            self._settled = self._whole()
             self._text = ""
             self._from = self._speech_from
         self._speaking = self._in_turn = True
@@ -185,12 +189,43 @@ class ListeningMachine(Machine):
     def _end(self, at: float) -> list[Output]:
         self._speaking = False
         self._quiet_from = self._frame(at)
-        self._asked_to = self._heard()
-        self._next.append(_Span(min(self._from, self._heard()), self._heard(), at, final=True))
+        self._asked_to = heard = self._heard()
+        over = self._key[1] if self._key else self._over_to  # there is nothing new up to here
+        start, void = min(self._from, heard), self._quiet_from <= over
+        self._next.append(_Span(start, heard, at, final=True, void=void))
         return self._work()
+
+    def _let_go(self, item: Part, at: float) -> list[Output]:
+        """The program ends the turn at `at`: it ends once there is the text of all that was said.
+
+        Nobody else has to know which text is final, so that one follows from here.
+        """
+        end = min(self._frame(at), self._heard())
+        if self._speaking and end > self._speech_from:  # the end of speech was not told yet
+            self._next.append(_Span(min(self._from, end), end, at))
+        self._key = (item, self._frame(at))
+        return [*self._work(), *self._key_turn()]
+
+    def _key_turn(self) -> list[Output]:
+        """The turn that a key has ended, if all of its text is there."""
+        if self._key is None:
+            return []
+        item, end = self._key
+        spans = [*self._next, *([self._working[1]] if self._working else [])]
+        if any(self._frame(span.at) <= end and not span.void for span in spans):
+            return []
+        self._key = None
+        text, at = self._whole(), self._text_at
+        self._turn_ended(end)
+        return [*([Part(text, at=at)] if text else []), item]
+
+    def _reset(self) -> None:
+        self._key = None
+        self._turn_ended(self._heard())
 
     def _turn_ended(self, at: int) -> None:
         """The turn is over. What was said after `at` is the beginning of the next one."""
+        self._over_to = max(self._over_to, at)
         self._quiet_from = max(self._quiet_from, at)
         self._settled = self._text = ""
         self._complete = True
@@ -243,16 +278,19 @@ class ListeningMachine(Machine):
         if span.void:
             if span.final:
                 out.append(self._heard_text("", span))  # the turn could not wait for it
-            return out + self._work()
-        self._text = text
+            return [*out, *self._key_turn(), *self._work()]
+        self._text, self._text_at = text, span.at
         if span.final:
             self._complete = self._complete or bool(text)
         if span.settles:
             self._settled, self._text = f"{self._settled} {text}".strip(), ""
-        whole = f"{self._settled} {self._text}".strip()
+        whole = self._whole()
         if span.final or whole:
             out.append(self._heard_text(whole, span))
-        return out + self._work()
+        return [*out, *self._key_turn(), *self._work()]
+
+    def _whole(self) -> str:
+        return f"{self._settled} {self._text}".strip()
 
     def _heard_text(self, text: str, span: _Span) -> Part:
         return Part(text, at=span.at, metadata={"interim": True})

@@ -6,6 +6,7 @@ silence. The model and the text must agree that it is over; a silence of `longes
 
 from __future__ import annotations
 
+import math
 import re
 
 import msgspec
@@ -66,6 +67,8 @@ class TurnMachine(Machine):
         self._probability: float | None = None
         self._text = ""
         self._text_at: float | None = None
+        self._given: tuple[str, float | None] = ("", None)  # the text of the newest turn
+        self._let_go: float | None = None  # a key was, and the turn ends there
         self._speaking = False
 
     def feed(self, item: Item, now: float) -> list[Output]:
@@ -74,7 +77,8 @@ class TurnMachine(Machine):
                 self._hear(audio, item.at)
                 return [item]
             case Part(body=SpeechStarted()):
-                self._speaking, self._ended = True, None
+                self._speaking = True
+                self._ended = None if self._let_go is None else self._ended
                 return [item]
             case Part(body=SpeechEnded() as ended):
                 told = msgspec.structs.replace(ended, turn_follows=True)
@@ -82,8 +86,16 @@ class TurnMachine(Machine):
             case Part(body=str(text), role="user") if item.metadata.get("interim"):
                 self._text, self._text_at = text, item.at
                 return [item, *self._decide(now)]
+            case Part(body=str(text), role="user", at=float() as at):  # final already
+                if (text, at) == self._given:
+                    return []  # by this machine, which could not know that it would come
+                self._text = ""
+                return [item]
             case Part(body=TurnEnded(at=at)):  # somebody else has ended it: a key was let go
-                return self._end(at)
+                if self._ended is not None and at < self._ended.at:
+                    return [item]  # an older one, and what was said since is another
+                self._let_go = at
+                return self._decide(now)
             case Part(body=Reset()) | Reset():
                 self._forget()
                 return [item] if isinstance(item, Part) else []
@@ -102,6 +114,8 @@ class TurnMachine(Machine):
         return self._decide(now)
 
     def deadline(self) -> float | None:
+        if self._let_go is not None:
+            return self._silent_since + self._rules.text_s if self._text_missing() else -math.inf
         if self._ended is None:
             return None
         if self._sure():
@@ -111,6 +125,8 @@ class TurnMachine(Machine):
 
     def finish(self, now: float) -> list[Output]:
         """The input is over, and so is the turn."""
+        if self._let_go is not None:
+            return self._end(self._let_go)
         return self._end(self._ended.at) if self._ended is not None else []
 
     # -- inside -------------------------------------------------------------------------------
@@ -143,9 +159,11 @@ class TurnMachine(Machine):
     def _decide(self, now: float) -> list[Output]:
         """End the turn if it is time: soon if all that was asked has answered and agrees."""
         due = self.deadline()
-        if self._ended is None or due is None or now < due:
+        if due is None or now < due:
             return []
-        return self._end(self._ended.at)
+        if self._let_go is not None:
+            return self._end(self._let_go)
+        return self._end(self._ended.at) if self._ended is not None else []
 
     def _sure(self) -> bool:
         assert self._ended is not None
@@ -161,12 +179,13 @@ class TurnMachine(Machine):
         return ended is not None and ended.transcript_follows and self._text_at != ended.at
 
     def _forget(self) -> None:
-        self._ended = None
+        self._ended = self._let_go = None
         self._text, self._text_at = "", None
         self._recent.clear()
 
     def _end(self, at: float) -> list[Output]:
         text = self._text
+        self._given = (text, self._text_at)
         self._forget()
         out: list[Output] = [Part(text, at=at)] if text else []
         return [*out, Part(TurnEnded(at), at=at), Announce(TurnEnded(at))]

@@ -26,9 +26,11 @@ class Transcribe(Processor):
     within_s: a text that takes longer has failed.
 
     Needs `DetectSpeech` before it, and after it `DetectTurn`, or `TurnEnded` parts of the
-    program's. After each `SpeechEnded`, which then says `transcript_follows`, comes exactly one
-    text with the same `at`, empty if there were no words or the transcriber failed (that is
-    reported on `status`). `DetectTurn` tells which one is final.
+    program's in its input (push-to-talk). After each `SpeechEnded`, which then says
+    `transcript_follows`, comes exactly one text with the same `at`, empty if there were no words or
+    the transcriber failed (that is reported on `status`). `DetectTurn` tells which one is final.
+    `TurnEnded` of the program's leaves when the text up to it is there, after that text as a final
+    one.
     """
 
     def __init__(
