@@ -764,11 +764,12 @@ def test_reset(announced: bool, heard: bool) -> None:
 @pytest.mark.parametrize("announced", [True, False])
 @pytest.mark.parametrize("number", [1, 9])
 def test_the_program_may_interrupt(announced: bool, number: int) -> None:
-    """A stop button voids the reply: what was heard is kept, the floor is free, nothing is owed."""
+    """A stop button voids the reply: what was heard is kept and told, the floor is free, nothing is
+    owed."""
     bench = answering("It is")
     stop = Interrupted(number)
     out = bench.feed(3.0, stop if announced else Part(stop))
-    assert (Announce(stop) in out) == (not announced)
+    assert (Announce(Interrupted(number, "It is")) in out) == (not announced)
     assert bench.cancelled == [1]
     assert bench.endings() == [(1, "interrupted")]
     assert bench.machine.done()

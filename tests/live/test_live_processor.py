@@ -527,10 +527,11 @@ async def test_what_is_typed_cuts_the_reply(hold: Hold) -> None:
 
 
 async def test_an_older_turns_interruption_leaves_the_newer_one(hold: Hold) -> None:
-    """Two replies wait to be heard; only the first is void."""
+    """Two replies wait to be heard; only the first is void, and what was heard of it is told."""
     script: Script = [ASKED, *reply(1.0, "one"), *reply(1.0, "two", 2)]
-    lines = [(0.0, Part("hello")), (0.5, Part(Interrupted(1)))]
+    lines = [(0.0, Part("hello")), (0.75, Part(Interrupted(1)))]
     talk = await hold([script], typed(*lines, until=4.0), processor() + AudioRateLimiter())
+    assert talk.bodies(Interrupted) == [Interrupted(1, "one")]
     assert set(talk.bodies(TurnComplete)) == {TurnComplete(1, "interrupted"), TurnComplete(2)}
     assert sum(it.seconds for it in talk.parts if it.turn == 2) == pytest.approx(1.0)
 

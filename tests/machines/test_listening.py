@@ -713,6 +713,37 @@ def test_a_key_let_go_before_the_end_of_speech_is_told() -> None:
     assert bench.texts[-1] == heard(words((400, 450)), 450)
 
 
+@pytest.mark.parametrize("then", ["sound", "silence", "nothing", "the end of speech", "the end"])
+def test_a_key_let_go_before_the_last_sound_has_come(then: str) -> None:
+    """What is on its way to here is waited for a quarter of a second: the last word is whole."""
+    bench = Bench()
+    speech = [(100, 150)]
+    bench.feed(*[audio(n, n + 10, speech) for n in range(0, 140, 10)], started(100))
+    bench.feed(let_go(152))
+    assert (bench.jobs, bench.machine.deadline()) == ([], 0.25)
+    whole = (100, 150)
+    match then:
+        case "sound":
+            bench.feed(audio(140, 150, speech), audio(150, 160))
+        case "silence":
+            bench.feed(audio(140, 150, speech))
+            bench.take(bench.machine.tick(0.25))
+        case "nothing":
+            whole = (100, 140)
+            bench.take(bench.machine.tick(0.25))
+        case "the end of speech":
+            bench.feed(audio(140, 150, speech), ended(150))
+        case "the end":
+            whole = (100, 140)
+            bench.take(bench.machine.finish(0.1))
+    assert bench.machine.deadline() is None
+    assert not bench.machine.done()
+    bench.answer()
+    assert [part.text for part in bench.passed if part.text] == [words(whole)]
+    assert bench.passed[-1] == let_go(152)
+    assert bench.machine.done()
+
+
 def test_a_key_let_go_while_the_transcriber_fails() -> None:
     """The turn ends all the same, without a text."""
     bench = Bench()

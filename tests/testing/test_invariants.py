@@ -233,18 +233,27 @@ def test_words_that_are_missing_are_known() -> None:
 
 
 def test_who_waits_for_an_answer_is_known() -> None:
-    """Silence counts from the last sound of anybody's, and not while a tool works."""
+    """Silence counts from the last sound of anybody's, and a tool may work for eight seconds."""
     sounds = Sounds()
     silence = Gave(Part.audio(bytes(640)))
-    watch = AnsweredInTime(sounds, WordsOnce(sounds, []), 15.0, left=False)
+    watch = AnsweredInTime(WordsOnce(sounds, []), 15.0)
     floor = News({"event": "floor", "floor": "agent", "turn": 1})
     assert seen(watch, [floor, (14.0, Got(sound())), (29.0, silence)]) == ""
-    assert seen(watch, [(29.1, Got(CALL)), (50.0, silence)]) == ""
-    assert seen(watch, [(60.0, Gave(ANSWER)), (75.0, silence)]) == ""
+    assert seen(watch, [(29.1, Got(CALL)), (37.0, silence)]) == ""
+    told = seen(watch, [(60.0, Gave(ANSWER)), (75.0, silence)])
+    assert told == "the model was not asked about the result of 1"
+    assert seen(watch, [(75.0, Called(2, (CALL, ANSWER)))]) == ""
     told = seen(watch, [(75.1, silence)])
     assert told == "after 15 s of silence the floor is agent"
     sounds.add(Sound("a", 5, heard=5))
     assert watch.end(80.0) == "nobody has answered 'a'"
+
+
+def test_a_call_without_a_response_is_known() -> None:
+    """The agent owes it; what a program leaves open is the program's affair."""
+    for tools, told in (("blocking", "call 1 has no response"), ("", "")):
+        watch = AnsweredInTime(WordsOnce(Sounds(), []), 15.0, tools=tools)
+        assert seen(watch, [Got(CALL)]) == told
 
 
 def test_only_the_first_complaint_is_noted() -> None:

@@ -38,7 +38,9 @@ from vivace.testing.dialogue import (
     Reply,
     Say,
     Speaker,
+    Stop,
     TalkOver,
+    Timing,
     ToolUse,
     Wait,
     Wish,
@@ -53,6 +55,7 @@ from vivace.testing.simulate import (
     simulate,
     standard_agent,
 )
+from vivace.testing.witness import Called, Gave
 
 Stage = Callable[[AsyncIterator[Part]], AsyncIterator[Part]]
 LONG = "one two three four five six seven eight nine ten"
@@ -463,6 +466,42 @@ def test_program_wants_something_said() -> None:
         [f"model: {LONG}", "user: let me in"],
         [f"model: {LONG}", "user: let me in", "model: fine"],
     ]
+
+
+@pytest.mark.parametrize("tools", ["", "blocking", "when_idle", "interrupt"])
+@pytest.mark.parametrize("cancellable", [True, False])
+def test_noise_while_a_tool_runs(tools: Any, cancellable: bool) -> None:
+    """A lorry passes over "let me have a look": what the tool brings is told all the same."""
+    replies = (Reply("let me look", calls=(ToolUse(takes_s=2.5),)), Reply("found it"))
+    script = (Say("find it please"), Cough(2.5, after_s=0.5), Listen(), Wait(18.0))
+    manner = Manner(tools=tools, cancellable=cancellable)
+    for seed in range(5):
+        timing = Timing(jitter=1.0)
+        course = simulate(Dialogue(script, replies, timing=timing, manner=manner, seed=seed))
+        assert "found" in [word for _, word in course.words()]
+
+
+def test_key_ends_the_turn() -> None:
+    """The model is asked with all that was said, as soon as there is the text of it."""
+    script = (Say("what time is it", key_s=0.0), Wait(6.0))
+    course = simulate(Dialogue(script, (Reply("noon"),)))
+    assert course.prompts == [["user: what time is it"]]
+    [asked] = [at for at, it in course.events if isinstance(it, Called)]
+    given = [(at, it.part.body) for at, it in course.events if isinstance(it, Gave)]
+    [let_go] = [at for at, body in given if isinstance(body, TurnEnded)]
+    assert asked - let_go < 0.5
+
+
+def test_program_stops_the_agent() -> None:
+    """Nothing is owed then; what was heard is told, though the program did not say it."""
+    script = (Say("tell me a story"), Stop(2.0), Wait(18.0))
+    course = simulate(Dialogue(script, (Reply(LONG * 4),)))
+    [(at, stop)] = course.told(Interrupted)
+    heard = " ".join(word for when, word in course.words() if when <= at)
+    assert isinstance(stop, Interrupted)
+    assert stop.heard
+    assert heard.startswith(stop.heard)
+    assert len(course.prompts) == 1
 
 
 def test_wrong_guess_is_no_needless_call() -> None:

@@ -19,6 +19,7 @@ from vivace.testing.dialogue import (
     SideTalk,
     Speaker,
     Step,
+    Stop,
     TalkOver,
     Timing,
     Type,
@@ -113,6 +114,18 @@ async def test_the_program_wishes() -> None:
     wishes = [signals.Say("so be it", protected=True), signals.Ask()]
     assert [(at, part.body) for at, part in others] == list(zip((0.32, 0.72), wishes, strict=True))
     assert user.typed == []
+
+
+async def test_lets_a_key_go() -> None:
+    """So long after the last word, before the sound of that moment."""
+    _, _, others = await sounds_of(Say("one two", 0.5, rate=5.0, key_s=0.1), tail_s=1.0)
+    assert [(at, part.body) for at, part in others] == [(1.0, signals.TurnEnded(1.0))]
+
+
+async def test_stops_the_agent() -> None:
+    """Once it was heard so long."""
+    _, _, others = await sounds_of(Stop(1.0), heard=(2.0, 8.0))
+    assert [(round(at, 1), part.body) for at, part in others] == [(3.0, Interrupted(0))]
 
 
 async def test_hangs_up() -> None:

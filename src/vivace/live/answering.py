@@ -274,6 +274,13 @@ class Answering:
         status = Part(Data(news), role="model", substream="status")
         return [status, self.news.complete(job.turn, "failed")]
 
+    def with_heard(self, signal: Interrupted) -> Interrupted:
+        """The program's signal, with what was heard of the reply that it makes void."""
+        out = self.replies.out
+        if signal.heard or out is None or signal.turn < self.floor.turn:
+            return signal
+        return Interrupted(signal.turn, self._ledger.heard(out.turn).text)
+
     def voided(self, turn: int, now: float) -> list[Output]:
         """Somebody else has interrupted: the reply is over, and nothing is owed."""
         reply = self.replies.out
@@ -287,7 +294,8 @@ class Answering:
             self.memory.add_reply(reply.turn, now, interrupted=True)
             out += [*self.replies.cancel(), self.news.complete(reply.turn, "interrupted")]
             out += self.tooling(self.tools.interrupted(reply.turn, now), now)
-            out += self.happened(Event.REPLY_OVER, now, reply.turn)
+            over = self.happened(Event.REPLY_OVER, now, reply.turn)
+            out += [it for it in over if it != Announce(Resumed(reply.turn))]  # it does not go on
         self.floor.skip(turn)
         return out
 

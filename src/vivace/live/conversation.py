@@ -208,7 +208,8 @@ class Conversation(Machine):
             case Reset() as signal:
                 return [Announce(signal), *self._reset(signal.turn, now)]
             case Interrupted(turn=turn) as signal:
-                return [Announce(signal), *self._agent.voided(turn, now)]
+                told = self._agent.with_heard(signal)
+                return [Announce(told), *self._agent.voided(turn, now)]
             case PlayedTo() as report:  # here, since there may be no pacer
                 return [Announce(report)]
             case Held(turn=turn):

@@ -69,6 +69,13 @@ class ServerReplies:
         over = [_complete(number, "interrupted") for number in void]
         return turn, heard, [Announce(Interrupted(turn, heard)), *over]
 
+    def with_heard(self, signal: Interrupted) -> Interrupted:
+        """The program's signal, with what was heard of the last reply that it makes void."""
+        void = [turn for turn in self._unplayed if turn <= signal.turn]
+        if signal.heard or not void:
+            return signal
+        return Interrupted(signal.turn, self._ledger.heard(void[-1]).text)
+
     # -- what is heard ------------------------------------------------------------------------
 
     def playing(self, turn: int) -> None:

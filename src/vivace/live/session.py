@@ -210,7 +210,10 @@ class Session(Machine):
             why = f"this text cannot be sent: {error}; leave out what is no character"
             return [self._news.failed("text", why, now)]
         match part.body:
-            case Interrupted() | Reset() as signal:
+            case Interrupted() as signal:
+                announced = Announce(self._replies.with_heard(signal))
+                return [announced, *self._turns.announced(signal, now)]
+            case Reset() as signal:
                 return [Announce(signal), *self._turns.announced(signal, now)]
             case _ if (tooled := self._tools.part(part, now)) is not None:
                 return self._turns.tooling(tooled, now)

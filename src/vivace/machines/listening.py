@@ -7,6 +7,7 @@ long that its beginning is settled.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import msgspec
@@ -20,6 +21,7 @@ from vivace.part import Audio, Data, Part, Reset, SpeechEnded, SpeechStarted, Tu
 __all__ = ["ListeningMachine", "ListeningRules", "TranscribeAudio"]
 
 _TOLD_LATE_S = 0.5  # how long after it began a start of speech may be told
+_ON_ITS_WAY_S = 0.25  # sound may come so much later than the key that was let go after it
 _JUMP_S = 0.02  # media time that is further off than this has jumped
 
 
@@ -64,6 +66,18 @@ class _Span(msgspec.Struct):
     void: bool = False  # its turn has ended: only a promise is kept
 
 
+class _Key(msgspec.Struct):
+    """A key was let go, and the turn ends when all that was said by then has its text.
+
+    item: says so. end: the frame at which it was let go. due: when no more sound of before that is
+    waited for; infinity once that is so.
+    """
+
+    item: Part
+    end: int
+    due: float
+
+
 class ListeningMachine(Machine):
     """Passes everything on, and adds the user's texts: `metadata["interim"]` is set on each.
 
@@ -98,7 +112,7 @@ class ListeningMachine(Machine):
         self._asked_to = 0  # frame up to which a text has been asked for
         self._working: tuple[TranscribeAudio, _Span] | None = None
         self._next: deque[_Span] = deque()
-        self._key: tuple[Part, int] | None = None  # it was let go at that frame, and a text is due
+        self._key: _Key | None = None
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
@@ -111,7 +125,7 @@ class ListeningMachine(Machine):
                 ended = item.derive(body=SpeechEnded(at, transcript_follows=True))
                 return [ended, *self._end(at)]
             case Part(body=TurnEnded(at=at)):  # a key was let go
-                return self._let_go(item, at)
+                return self._let_go(item, at, now)
             case Part(body=Reset()):
                 self._reset()
                 return [item]
@@ -132,6 +146,15 @@ class ListeningMachine(Machine):
 
     def full(self) -> bool:
         return len(self._pcm) > self._most
+
+    def tick(self, now: float) -> list[Output]:
+        return self._key_turn(now)
+
+    def deadline(self) -> float | None:
+        return self._key.due if self._key and self._key.due < math.inf else None
+
+    def finish(self, now: float) -> list[Output]:
+        return self._key_turn(math.inf)
 
     def done(self) -> bool:
         return self._working is None
@@ -158,7 +181,7 @@ class ListeningMachine(Machine):
         if self._interim_due():
             self._next.append(_Span(self._from, self._heard(), self._time(self._heard())))
             self._asked_to = self._heard()
-        return self._work()
+        return [*self._work(), *self._key_turn()]
 
     def _interim_due(self) -> bool:
         if not self._speaking or not self._rules.interim_s or self._working or self._next:
@@ -190,34 +213,41 @@ class ListeningMachine(Machine):
         self._speaking = False
         self._quiet_from = self._frame(at)
         self._asked_to = heard = self._heard()
-        over = self._key[1] if self._key else self._over_to  # there is nothing new up to here
+        over = self._over_to  # nothing is new up to here
+        if self._key is not None:
+            over = self._key.end if self._key.due == math.inf else over
+            self._key.due = math.inf
         start, void = min(self._from, heard), self._quiet_from <= over
         self._next.append(_Span(start, heard, at, final=True, void=void))
         return self._work()
 
-    def _let_go(self, item: Part, at: float) -> list[Output]:
+    def _let_go(self, item: Part, at: float, now: float) -> list[Output]:
         """The program ends the turn at `at`: it ends once there is the text of all that was said.
 
         Nobody else has to know which text is final, so that one follows from here.
         """
-        end = min(self._frame(at), self._heard())
-        if self._speaking and end > self._speech_from:  # the end of speech was not told yet
-            self._next.append(_Span(min(self._from, end), end, at))
-        self._key = (item, self._frame(at))
-        return [*self._work(), *self._key_turn()]
+        self._key = _Key(item, self._frame(at), now + _ON_ITS_WAY_S)
+        return self._key_turn(now)
 
-    def _key_turn(self) -> list[Output]:
+    def _key_turn(self, now: float = -math.inf) -> list[Output]:
         """The turn that a key has ended, if all of its text is there."""
-        if self._key is None:
+        if (key := self._key) is None:
             return []
-        item, end = self._key
+        out: list[Output] = []
+        if key.due < math.inf:
+            if self._speaking and self._heard() < key.end and now < key.due:
+                return []
+            key.due, end = math.inf, min(key.end, self._heard())
+            if self._speaking and end > self._speech_from:  # the end of speech was not told yet
+                self._next.append(_Span(min(self._from, end), end, self._time(key.end)))
+                out = self._work()
         spans = [*self._next, *([self._working[1]] if self._working else [])]
-        if any(self._frame(span.at) <= end and not span.void for span in spans):
-            return []
+        if any(self._frame(span.at) <= key.end and not span.void for span in spans):
+            return out
         self._key = None
         text, at = self._whole(), self._text_at
-        self._turn_ended(end)
-        return [*([Part(text, at=at)] if text else []), item]
+        self._turn_ended(key.end)
+        return [*out, *([Part(text, at=at)] if text else []), key.item]
 
     def _reset(self) -> None:
         self._key = None

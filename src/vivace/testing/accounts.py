@@ -27,6 +27,8 @@ _LISTENING_S = 3.5
 _VOICE_S = 45.0
 _IDLE = Initiative().idle_prompt
 # Of an interrupted reply: two chunks that wait in the pacer, and four on their way to the consumer.
+_TOOL_S = 8.0  # the slowest tool, with the most jitter
+_NO_MORE = "enough; answer without"  # after many rounds of calls nobody asks any more
 _IN_HAND_S = 6 * 0.2  # chunks between the pacer and a slow consumer, at their longest
 
 
@@ -217,19 +219,26 @@ class AskedForSomething(_Watch):
 
 class AnsweredInTime(_Watch):
     """After `within_s` in which nobody made a sound, no tool worked and the model wrote nothing,
-    the floor is idle and all that the user said has been answered.
+    the floor is idle, all that the user said has been answered, and the model has been asked about
+    what its tools have brought. At the end every call has its response.
 
-    words: tells what has not entered a prompt.
+    words: tells what has not entered a prompt. tools: when the model is told of results, "" if the
+    program has the tools.
     """
 
     name = "answered in time"
-    sees: tuple[type[Event], ...] = (News, Got, Gave)
+    sees: tuple[type[Event], ...] = (News, Got, Gave, Called)
 
-    def __init__(self, sounds: Sounds, words: WordsOnce, within_s: float, *, left: bool) -> None:
-        self._sounds = sounds
+    def __init__(
+        self, words: WordsOnce, within_s: float, *, tools: str = "", left: bool = False
+    ) -> None:
         self._words = words
         self._within_s = within_s
         self._left = left
+        self._tools = tools
+        self._results: set[str] = set()  # of which the model is to be told
+        self._asked: set[str] = set()  # those that a prompt has had
+        self._stopped = False  # the program has: nobody waits for what that stops
         self._quiet_since = 0.0
         self._floor = "idle"
         self._calls: set[str] = set()  # without an answer
@@ -242,9 +251,14 @@ class AnsweredInTime(_Watch):
                 self._quiet_since = at  # the agent has broken the silence
             case Got(part=Part(body=Call(id=id))):
                 self._calls.add(id)
-            case Gave(part=Part(body=Response(id=id))) | Got(part=Part(body=Response(id=id))):
-                self._calls.discard(id)
+            case Gave(part=Part(body=Response() as it)) | Got(part=Part(body=Response() as it)):
+                self._answered(it)
                 self._quiet_since = at
+            case Gave(part=Part(body=Interrupted())):
+                self._stopped = True
+                self._quiet_since = at
+            case Called(prompt=prompt):
+                self._asked |= {part.body.id for part in prompt if isinstance(part.body, Response)}
             case Gave(part=Part(body=Audio() as audio)) if not any(audio.pcm):
                 return self._check(at)
             case Gave(part=Part(body=PlayedTo())):
@@ -253,19 +267,33 @@ class AnsweredInTime(_Watch):
                 self._quiet_since = at  # text is no sound, but shows that the model works
         return None
 
+    def _answered(self, response: Response) -> None:
+        new = response.id in self._calls
+        self._calls.discard(response.id)
+        over = response.error.endswith(_NO_MORE) or (self._stopped and response.error)
+        if new and self._tools != "silent" and not over:
+            self._results.add(response.id)
+
     def _check(self, at: float) -> str | None:
-        if self._calls or at - self._quiet_since <= self._within_s:
+        working_s = _TOOL_S if self._calls else 0.0
+        if at - self._quiet_since <= self._within_s + working_s:
             return None
         if self._floor != "idle":
             return f"after {self._within_s:g} s of silence the floor is {self._floor}"
         return self._unanswered()
 
     def _unanswered(self) -> str | None:
-        lost = self._words.missing
-        return f"nobody has answered {lost!r}" if lost else None
+        if lost := self._words.missing:
+            return f"nobody has answered {lost!r}"
+        untold = self._results - self._asked
+        return f"the model was not asked about the result of {min(untold)}" if untold else None
 
     def end(self, at: float) -> str | None:
-        return None if self._left else self._unanswered()
+        if self._left:
+            return None
+        if self._tools and self._calls:
+            return f"call {min(self._calls)} has no response"
+        return self._unanswered()
 
 
 class FailsAsTold(_Watch):

@@ -25,6 +25,7 @@ __all__ = [
     "SideTalk",
     "Speaker",
     "Step",
+    "Stop",
     "TalkOver",
     "Timing",
     "ToolUse",
@@ -56,13 +57,15 @@ class _Step(_Plain, frozen=True):
 class Say(_Step, frozen=True, tag="say"):
     """Speaks, `after_s` after what came before. "…" in the text is a pause of `pause_s`.
 
-    rate: words a second.
+    rate: words a second. key_s: a key is let go so long after the last word, and ends the turn
+    (`TurnEnded`, of the program's); None where nobody holds one.
     """
 
     text: str
     after_s: float = 0.5
     rate: float = 3.0
     pause_s: float = 0.6
+    key_s: float | None = None
 
 
 class Correct(Say, frozen=True, tag="correct"):
@@ -125,6 +128,13 @@ class Wish(_Step, frozen=True, tag="wish"):
     protected: bool = False
 
 
+class Stop(_Step, frozen=True, tag="stop"):
+    """Presses a stop button (`Interrupted`, of the program's) once the agent has been heard for
+    `after_s`."""
+
+    after_s: float = 1.0
+
+
 class Wait(_Step, frozen=True, tag="wait"):
     """Is silent."""
 
@@ -145,7 +155,18 @@ class HangUp(_Step, frozen=True, tag="hang_up"):
 
 
 Step: TypeAlias = (
-    Say | Correct | TalkOver | Backchannel | Cough | SideTalk | Type | Wish | Wait | Listen | HangUp
+    Say
+    | Correct
+    | TalkOver
+    | Backchannel
+    | Cough
+    | SideTalk
+    | Type
+    | Wish
+    | Stop
+    | Wait
+    | Listen
+    | HangUp
 )
 
 

@@ -24,6 +24,7 @@ from vivace.testing.dialogue import (
     SideTalk,
     Speaker,
     Step,
+    Stop,
     TalkOver,
     Timing,
     ToolUse,
@@ -98,6 +99,7 @@ def _say(draw: random.Random, words: _Words) -> Step:
         after_s=round(draw.uniform(0.1, 0.8) if kind is Correct else draw.uniform(0.2, 4.0), 2),
         rate=draw.choice([2.0, 3.0, 4.0]),
         pause_s=draw.choice([0.2, 0.4, 0.8, 1.6, 3.0]),
+        key_s=round(draw.uniform(0.0, 1.0), 2) if draw.random() < 0.1 else None,
     )
 
 
@@ -131,6 +133,10 @@ def _wish(draw: random.Random, words: _Words) -> Step:
     return Wish(text, round(draw.uniform(0.0, 3.0), 2), protected=draw.random() < 0.3)
 
 
+def _stop(draw: random.Random, words: _Words) -> Step:
+    return Stop(_after(draw))
+
+
 def _wait(draw: random.Random, words: _Words) -> Step:
     return Wait(draw.choice([0.5, 2.0, 6.0, 18.0]))
 
@@ -149,6 +155,7 @@ _STEPS: dict[Callable[[random.Random, _Words], Step], float] = {
     _side_talk: 1,
     _type: 0.7,
     _wish: 0.5,
+    _stop: 0.5,
     _wait: 1,
 }
 

@@ -173,6 +173,8 @@ class HeardIsPlayed(_Watch):
                 self._words[turn].append((text, 0.0))
             case News(facts={"event": "asked" | "saying" | "brought_back", "turn": int(turn)}):
                 self._newest = turn
+            case Told(signal=Interrupted(turn=turn)) if turn in self._over:
+                pass  # a button is pressed when the reply is over
             case Told(signal=Interrupted(turn=turn, heard=heard)):
                 self._over.add(turn)
                 self._told.setdefault(turn, heard)
@@ -195,7 +197,9 @@ class HeardIsPlayed(_Watch):
 
     def _cut(self, turn: int, played_s: float) -> str | None:
         """Is what was told to be heard what was played, when it was cut?"""
-        told, least, most, at = self._told.get(turn, ""), "", "", 0.0
+        if turn not in self._told:
+            return None
+        told, least, most, at = self._told[turn], "", "", 0.0
         for words, seconds in self._words.get(turn, ()):
             most += words if at < played_s + self._off_s else ""
             at += seconds

@@ -279,7 +279,7 @@ def _invariants(dialogue: Dialogue, sounds: Sounds, user: User) -> list[Invarian
         FailsAsTold((*fails, *_TOOLS_FAIL) if dialogue.manner.tools else fails),
         words,
         AskedForSomething(),
-        AnsweredInTime(sounds, words, _SILENCE_S, left=left),
+        AnsweredInTime(words, _SILENCE_S, tools=dialogue.manner.tools, left=left),
     ]
 
 

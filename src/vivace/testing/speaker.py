@@ -88,7 +88,7 @@ class SimulatedSpeaker:
             self.buffer.control(part.body, at)
         if not part.seconds:
             return
-        self._newest = part.turn
+        self._newest = self._hearing.turn = part.turn
         begin = self.buffer.push(part.turn, part.seconds, at)
         self._hearing.hear(begin, part.seconds / self._speed)
         busy_s = part.seconds / self._speed if self._speed < 1 else 0.0

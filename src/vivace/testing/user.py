@@ -22,6 +22,7 @@ from vivace.testing.dialogue import (
     Say,
     SideTalk,
     Step,
+    Stop,
     TalkOver,
     Type,
     Wait,
@@ -41,6 +42,7 @@ class Hearing:
     def __init__(self) -> None:
         self.since: float | None = None  # when what is heard now began
         self.until: float = float("-inf")
+        self.turn: int = 0  # the newest reply that was heard
 
     def hear(self, begin: float, seconds: float) -> None:
         """A chunk is to be heard from `begin` on."""
@@ -80,6 +82,7 @@ class User:
         self._steps = deque(dialogue.user)
         self._levels: deque[int] = deque()  # of the step under way, one a slot
         self._since = 0.0  # when it ended
+        self._start = 0.0  # when the microphone was switched on
         self._off = False
         self._inbox: list[tuple[float, int, Part]] = []
         self._count = itertools.count()
@@ -94,7 +97,7 @@ class User:
 
     async def parts(self) -> AsyncIterator[Part]:
         """The microphone, until it is switched off."""
-        start = self._since = now()
+        start = self._start = self._since = now()
         chunk_s = self._dialogue.timing.chunk_s
         slots = max(1, round(chunk_s / SLOT_S))
         index = 0
@@ -151,14 +154,23 @@ class User:
             case Listen(quiet_s=quiet_s, at_most_s=at_most_s):
                 heard = self._hearing.until > self._since
                 return waited >= at_most_s or (heard and at - self._hearing.until >= quiet_s)
-            case TalkOver(after_s=after_s) | Cough(after_s=after_s) | SideTalk(after_s=after_s):
+            case (
+                TalkOver(after_s=after_s)
+                | Cough(after_s=after_s)
+                | SideTalk(after_s=after_s)
+                | Stop(after_s=after_s)
+            ):
                 heard_s = self._hearing.for_s(at, self._since)
                 return waited >= _PATIENCE_S or heard_s + 1e-9 >= after_s
 
     def _begin(self, step: Step, at: float) -> None:
         match step:
-            case Say():
+            case Say(key_s=key_s):
                 self._speak(step.text, step.rate, step.pause_s)
+                if key_s is not None:
+                    let_go = at + len(self._levels) * SLOT_S + key_s
+                    media = round(let_go - self._start, 6)
+                    self.send(Part(signals.TurnEnded(media), at=media), let_go)
             case SideTalk(loud=loud, clear=clear):
                 self._speak(step.text, step.rate, loud=loud, clear=clear, to_agent=False)
             case TalkOver():
@@ -171,6 +183,8 @@ class User:
             case Wish(text=text, protected=protected):
                 wish = signals.Say(text, protected=protected) if text else signals.Ask()
                 self.send(Part(wish), at)
+            case Stop():
+                self.send(Part(signals.Interrupted(self._hearing.turn)), at)
             case HangUp():
                 self._off = True
             case Wait() | Listen():
