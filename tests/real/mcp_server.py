@@ -1,7 +1,8 @@
 """An MCP server with good and bad tools, written with the package's own server side.
 
 Run as a process: `python mcp_server.py` for standard input and output, `python mcp_server.py PORT`
-for HTTP, `python mcp_server.py deaf` for one that never answers.
+for HTTP. With `deaf` as its argument it never answers, with `rubbish` it answers that, and with
+`listless` it never lists its tools.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ import time
 from typing import Annotated
 
 from mcp.server.mcpserver import Image, MCPServer
+from mcp.types import CallToolResult, TextContent
+from mcp.types import Tool as MCPTool
 from pydantic import Field
 
 server = MCPServer("test", log_level="CRITICAL")
@@ -40,6 +43,17 @@ def fail() -> str:
     raise ValueError("no")
 
 
+@server.tool(structured_output=False)
+def fail_with_data(why: str, code: int) -> CallToolResult:
+    """Fails, and tells more than that: a code, unless it is 0."""
+    result = CallToolResult(content=[TextContent(type="text", text=why)], is_error=True)
+    if not why:
+        result.content.clear()
+    if code:
+        result.structured_content = {"code": code}
+    return result
+
+
 @server.tool()
 async def hang() -> str:
     """Never answers."""
@@ -66,9 +80,17 @@ def picture() -> Image:
     return Image(data=b"png", format="png")
 
 
+class Listless(MCPServer):
+    async def list_tools(self) -> list[MCPTool]:
+        await asyncio.sleep(3600)
+        return []
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["deaf"]:
         time.sleep(3600)
+    elif sys.argv[1:] == ["listless"]:
+        Listless("test", log_level="CRITICAL").run()
     elif sys.argv[1:] == ["rubbish"]:
         for line in sys.stdin:
             print("rubbish", line[:1], flush=True)

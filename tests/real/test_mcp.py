@@ -151,6 +151,23 @@ def test_calls_run_side_by_side_from_any_task() -> None:
     real(main)
 
 
+def test_an_error_with_data() -> None:
+    """The model is told what went wrong in words; the data only if there are none."""
+
+    async def main() -> None:
+        async with stdio() as server:
+            fail = Toolbox(server)["fail_with_data"]
+            for why, code, told in (
+                ("no such town", 7, "no such town"),
+                ("", 7, '{"code":7}'),
+                ("", 0, "it failed, and did not say why"),
+            ):
+                with pytest.raises(ToolError, match=f"^{told}$"):
+                    await fail.run({"why": why, "code": code})
+
+    real(main)
+
+
 def test_a_server_that_dies() -> None:
     """The call under way fails, and so do later ones; leaving the block does not."""
 
@@ -190,13 +207,16 @@ def test_rubbish_among_the_answers() -> None:
     real(main)
 
 
-@pytest.mark.parametrize("kind", ["deaf", "rubbish"])
-def test_a_server_that_does_not_start(kind: str) -> None:
-    """One that never answers, or answers rubbish, is given up after a while."""
+@pytest.mark.parametrize(
+    ("kind", "start_within_s"),
+    [("deaf", 0.5), ("rubbish", 0.5), ("listless", 4.0)],  # the last has time to start
+)
+def test_a_server_that_does_not_start(kind: str, start_within_s: float) -> None:
+    """One that never answers, answers rubbish, or never lists its tools is given up."""
 
     async def main() -> None:
         with pytest.raises(ToolError, match=r"did not start \(it did not answer in time"):
-            await stdio(kind, start_within_s=0.5).__aenter__()
+            await asyncio.wait_for(stdio(kind, start_within_s=start_within_s).__aenter__(), 20)
 
     real(main)
 

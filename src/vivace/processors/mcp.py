@@ -6,6 +6,7 @@ an error, and nothing else is touched.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import re
@@ -16,7 +17,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from vivace.errors import ExtraMissing, StageError, ToolError
+from vivace.flow.clock import now
 from vivace.flow.held import Held
+from vivace.machines.json_text import json_text
 from vivace.machines.tools import Scheduling, ToolRules
 from vivace.processors.tool import Tool, When
 
@@ -118,9 +121,11 @@ class McpServer:
             )
         client, self._http = self._connect(_package())
         self._held = Held(client, f"MCP server {self.name}")
+        until = now() + self._start_within_s
         try:
             client = await self._held.open(self._start_within_s)
-            self.tools = [self._tool(client, told) for told in await self._list(client)]
+            async with asyncio.timeout_at(until):
+                self.tools = [self._tool(client, told) for told in await self._list(client)]
         except BaseException as error:
             await self._leave()
             if not isinstance(error, Exception) or isinstance(error, StageError):
@@ -173,10 +178,18 @@ class McpServer:
             answer = await client.call_tool(name, dict(args))
         except Exception as error:
             raise ToolError(f"the MCP server {self.name} failed: {_said(error)}") from error
-        result = _result_of(answer)
         if answer.is_error:
-            raise ToolError(result if isinstance(result, str) else str(result))
-        return result
+            raise ToolError(_error_of(answer))
+        return _result_of(answer)
+
+
+def _error_of(answer: Any) -> str:
+    """What went wrong, in words if there are any: data beside them says what, and not why."""
+    words = "\n".join(item.text for item in answer.content if item.type == "text")
+    if words.strip():
+        return words
+    result = _result_of(answer)
+    return json_text(result) if result else "it failed, and did not say why"
 
 
 def _result_of(answer: Any) -> Any:
