@@ -25,6 +25,7 @@ from tests.live.bench import (
 from vivace.audio import AudioFormat
 from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply
 from vivace.machines.floor import FloorRules
+from vivace.machines.interrupt import Interrupt
 from vivace.machines.machine import Announce, Cancel, Job, JobDone, JobFailed, Output
 from vivace.machines.pacing import Pacer
 from vivace.part import (
@@ -283,6 +284,29 @@ def test_words_told_after_the_reply_resumed() -> None:
     assert bench.signals == [Held(1), Resumed(1), Interrupted(1, "It is")]
     bench.feed(6.25, final("stop", 3.5), turn_ended(3.5))
     assert bench.prompt() == ["user: What time is it?", "model: It is—", "user: stop"]
+
+
+@pytest.mark.parametrize("text_at", [5.0, 8.25])  # before the next sound, and during it
+def test_the_late_text_of_a_sound_says_nothing_of_the_next(text_at: float) -> None:
+    """A cough is dismissed, whatever was understood of what was dismissed before."""
+    bench = answering(interrupt=Interrupt.after(speech_s=0.5, words=2))
+    bench.feed(3.0, started(3.0))
+    bench.feed(3.4, ended(3.4), turn_ended(3.4))
+    script = [(text_at, interim("uh what now", 3.4)), (8.0, started(8.0)), (8.8, ended(8.8))]
+    for at, part in sorted(script, key=lambda it: it[0]):
+        bench.feed(at, part)
+    bench.until(20.0)
+    assert bench.signals == [Held(1), Resumed(1), Held(1), Resumed(1)]
+
+
+def test_a_long_sound_after_a_late_backchannel_interrupts() -> None:
+    """The "mm-hm" was of the sound before."""
+    bench = answering()
+    bench.feed(3.0, started(3.0), ended(3.25))
+    bench.feed(5.0, interim("mm-hm", 3.25))
+    bench.feed(8.0, started(8.0))
+    bench.until(9.0)
+    assert bench.announced[2:] == [(8.0, Held(1)), (9.0, Interrupted(1, "It is"))]
 
 
 def test_a_long_sound_interrupts() -> None:

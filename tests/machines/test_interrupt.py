@@ -160,6 +160,57 @@ def test_a_new_sound_after_it_came_to_nothing() -> None:
     assert watch.policy.looks_at_s == 0.0
 
 
+def test_a_text_that_comes_too_late_says_nothing_of_the_next_sound() -> None:
+    """Of a sound that was dismissed: it may interrupt by itself, and is then forgotten."""
+    watch = OverlapWatch(Interrupt.after(speech_s=0.5, words=2))
+    assert not watch.began(1.0)
+    assert not watch.ended(1.4)
+    watch.clear()
+    assert not watch.understood("uh what now", 3.0)
+    assert not watch.began(6.0)
+    assert not watch.tick(6.5)
+    assert not watch.ended(6.8)
+
+    watch = OverlapWatch(DEFAULT)
+    watch.clear()
+    assert not watch.understood("mm-hm", 3.0)
+    assert not watch.began(6.0)
+    assert watch.tick(7.0)
+    watch.clear()
+    assert watch.understood("no, stop", 9.0)
+
+
+def test_a_text_that_comes_in_the_next_sound() -> None:
+    """It is known by its media time to be of what was dismissed."""
+    watch = OverlapWatch(Interrupt.after(speech_s=0.5, words=2))
+    watch.began(1.0)
+    watch.ended(1.4, 0.4)
+    watch.clear()
+    assert not watch.began(2.0)
+    assert not watch.tick(2.5)
+    assert not watch.understood("uh what now", 2.6, 0.4)
+    assert watch.understood("stop that", 2.7, 1.7)
+
+    watch = OverlapWatch(DEFAULT)
+    watch.ended(1.4, 0.4)
+    watch.clear()
+    assert not watch.began(2.0)
+    assert not watch.understood("mm-hm", 2.6, 0.4)
+    assert watch.understood("no, stop", 2.7, 0.4)
+    assert watch.tick(3.0)
+
+
+def test_sounds_and_texts_before_a_verdict_add_up() -> None:
+    """Whatever lies between them."""
+    watch = OverlapWatch(Interrupt.after(speech_s=0.5, words=2))
+    watch.began(1.0)
+    assert not watch.ended(1.25, 0.25)
+    assert not watch.understood("stop that", 1.5, 0.25)
+    assert not watch.began(2.0)
+    assert watch.deadline() == 2.25
+    assert watch.tick(2.25)
+
+
 @given(
     st.sampled_from([DEFAULT, Interrupt.at_once, Interrupt.never, Interrupt.after(speech_s=0.3)]),
     st.lists(

@@ -252,7 +252,7 @@ class Conversation(Machine):
         over_it = self._floor.state == State.OVERLAP
         out = self._agent.happened(Event.SPEECH_ENDED, now)
         if over_it:
-            out += self._agent.judged(self._overlap.ended(now), now)
+            out += self._agent.judged(self._overlap.ended(now, ended.at), now)
         if ended.turn_follows:
             return out if ended.transcript_follows else out + self._guess(None)
         return out + self._ended_by_itself(now)
@@ -282,7 +282,8 @@ class Conversation(Machine):
         # A text of what was said before the reply was asked for comes late, and says nothing new.
         new = part.at is None or part.at > self._agent.asked_to
         if new and self._floor.replying and not self._agent.protected():
-            out += self._agent.judged(self._overlap.understood(part.text, now), now, for_words=True)
+            takes = self._overlap.understood(part.text, now, part.at)
+            out += self._agent.judged(takes, now, for_words=True)
         elif self._replies.may_come_back and new and not self._overlap.policy.forgets(part.text):
             # It was cancelled for something.
             out += [*self._replies.drop_back(), *self._replies.read_ahead()]

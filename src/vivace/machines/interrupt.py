@@ -118,29 +118,44 @@ def _reached(seconds: float, least: float) -> bool:
 
 
 class OverlapWatch:
-    """Watches what the user does over a reply, and puts it before a policy."""
+    """Watches what the user does over a reply, and puts it before a policy.
+
+    Sounds add up, pauses left out, until `clear`. A text of them that comes after that may still
+    make an interruption, but says nothing about the sounds that follow.
+    """
 
     def __init__(self, policy: Interrupt) -> None:
         self.policy: Interrupt = policy
+        self._ended_at = self._cleared_to = -math.inf
         self._since: float | None
+        self._begun: bool
         self.clear()
 
     def began(self, now: float, probability: float = 1.0) -> bool:
         """A sound has begun. True if that is an interruption."""
+        if not self._begun:
+            self.clear()  # what was understood since then is of what came before
+            self._begun = True
         self._since = now
         self._probability = probability
         self._looked = False
         return self._judge(now)
 
-    def ended(self, now: float) -> bool:
-        """It has ended. True if it was an interruption."""
+    def ended(self, now: float, at: float = -math.inf) -> bool:
+        """It has ended, at media time `at`. True if it was an interruption."""
+        self._ended_at = max(at, self._ended_at)
         if self._since is not None:
             self._before_s += now - self._since
             self._since = None
         return self._judge(now)
 
-    def understood(self, text: str, now: float) -> bool:
-        """This is what was understood so far. True if it makes an interruption."""
+    def understood(self, text: str, now: float, at: float | None = None) -> bool:
+        """This is what was understood so far, up to media time `at`.
+
+        True if it makes an interruption.
+        """
+        if at is not None and at <= self._cleared_to:  # late: of no sound that goes on now
+            return self.policy.judge(Overlap(text=text, over=True))
         self._text = text
         return self._judge(now)
 
@@ -160,6 +175,8 @@ class OverlapWatch:
 
     def clear(self) -> None:
         """What was heard came to nothing, or is over."""
+        self._cleared_to = self._ended_at
+        self._begun = False  # a sound has, since
         self._since = None  # when the sound that goes on began
         self._before_s = 0.0  # what the sounds before it have lasted
         self._probability = 1.0
