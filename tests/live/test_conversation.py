@@ -309,6 +309,27 @@ def test_a_long_sound_after_a_late_backchannel_interrupts() -> None:
     assert bench.announced[2:] == [(8.0, Held(1)), (9.0, Interrupted(1, "It is"))]
 
 
+def test_half_a_backchannel_is_none_yet() -> None:
+    """ "I" may become "I see", and is waited with; if it becomes anything else, that interrupts."""
+    for text, verdict in (("I see", Resumed(1)), ("I", Interrupted(1, "It is"))):
+        bench = answering()
+        bench.feed(3.0, started(3.0))
+        bench.feed(3.25, interim("I", 3.25))
+        assert bench.signals == [Held(1)]
+        bench.feed(3.5, ended(3.5), final(text, 3.5), turn_ended(3.5))
+        assert bench.signals == [Held(1), verdict]
+
+
+def test_a_reply_comes_back_though_half_a_backchannel_was_told() -> None:
+    """It was cut by a long sound, of which nothing was understood but "I see"."""
+    bench = answering()
+    bench.feed(3.0, started(3.0))
+    bench.until(4.0)
+    bench.feed(4.25, interim("I", 4.25))
+    bench.feed(4.5, ended(4.5), final("I see", 4.5), turn_ended(4.5))
+    assert [news["turn"] for news in bench.told("brought_back")] == [2]
+
+
 def test_a_long_sound_interrupts() -> None:
     """A second of sound over the reply ends it, words or not."""
     bench = answering()

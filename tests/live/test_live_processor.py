@@ -514,6 +514,19 @@ async def test_words_cut_at_once_and_mm_hm_does_not(hold: Hold) -> None:
         )
 
 
+async def test_half_a_backchannel_cuts_when_no_more_comes(hold: Hold) -> None:
+    """The server tells no final texts: a second later what it told is one."""
+    for text, rest, cuts in (("I", "", [3.2]), ("I", " see", []), ("I", " am here", [2.45])):
+        more: Script = [Delay(0.25), Send(heard(user=rest))] if rest else []
+        script: Script = [
+            Delay(1.0), *reply(6.0, TEN_WORDS), Delay(1.2), Send(heard(user=text)), *more,
+        ]  # fmt: skip
+        talk = await hold(
+            [script], aiter(Caller([(2.0, 2.9, text + rest)], until=9.0)), agent(processor())
+        )
+        assert [at for at, it in talk.seen if isinstance(it.body, Interrupted)] == cuts
+
+
 async def test_what_is_typed_cuts_the_reply(hold: Hold) -> None:
     """A text over a reply counts at once; so do the program's own signals."""
     for over in (Part("stop"), Part(Interrupted(1)), Part(Reset())):

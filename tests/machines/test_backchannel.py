@@ -1,5 +1,8 @@
 """What listeners say: told from what wants the floor, in several languages."""
 
+import unicodedata
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,6 +72,31 @@ def test_every_entry_is_one(language: str) -> None:
     assert heard.covers(" ".join(reversed(BACKCHANNELS[language])))
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("en", "I"), ("en", "Of"), ("en", "mm, got"), ("en", "makes"), ("en", "uh"),
+     ("es", "claro que"), ("es", "vale, claro que"), ("fr", "tout"), ("fr", "tout à")],
+)  # fmt: skip
+def test_what_may_become_one(language: str, text: str) -> None:
+    """While more may come, the first words of a phrase are as good as the phrase."""
+    assert Backchannels([language]).covers(text, interim=True)
+
+
+@pytest.mark.parametrize("text", ["I want", "I, I see", "stop, I", "go go", "see", "of the"])
+def test_what_can_become_none(text: str) -> None:
+    """Only at the end of a text may a phrase be half."""
+    assert not Backchannels().covers(text, interim=True)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_however_letters_are_written(form: Literal["NFC", "NFD", "NFKC", "NFKD"]) -> None:
+    """An accent may be a part of its letter, or stand after it, in both."""
+    heard = Backchannels(["fr", "pt"], also=[unicodedata.normalize(form, "Très bien, Zoë")])
+    for text in ("voilà", "bien sûr", "D’accord, tá", "très bien zoë"):
+        for written in ("NFC", "NFD"):
+            assert heard.covers(unicodedata.normalize(written, text))
+
+
 def test_a_list_of_ones_own() -> None:
     """Languages add up, and so do words and phrases of the caller's own."""
     heard = Backchannels(["en", "de"], also=["Ten four", "copy"])
@@ -96,3 +124,6 @@ def test_any_number_of_them(phrases: list[str], other: str) -> None:
     assert heard.covers(said)
     if not heard.covers(other):
         assert not heard.covers(f"{said}; zzz; {other}")
+    words = said.split()
+    for end in range(len(words) + 1):
+        assert heard.covers(" ".join(words[:end]), interim=True)

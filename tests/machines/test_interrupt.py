@@ -73,6 +73,34 @@ def test_words_that_are_no_backchannel() -> None:
     assert watch.understood("mm-hm but", 1.5)
 
 
+@pytest.mark.parametrize(
+    ("text", "takes"),
+    [("I", True), ("I see", False), ("yeah, got", True), ("got it", False), ("stop", True)],
+)
+def test_half_a_backchannel_is_waited_with(text: str, takes: bool) -> None:
+    """While more may come it interrupts nothing; if no more came, it does, unlike a whole one."""
+    told = OverlapWatch(DEFAULT)  # by another text
+    settled = OverlapWatch(DEFAULT)  # by nothing more
+    for watch in (told, settled):
+        assert not watch.began(1.0)
+        assert watch.understood(text, 1.25, interim=True) == (text == "stop")
+        assert watch.forgets(text, interim=True) != (text == "stop")
+        assert watch.forgets(text) != takes
+    assert told.understood(text, 1.5) == takes
+    assert settled.settled(1.5) == takes
+    assert not settled.settled(1.75)
+
+
+def test_a_late_text_that_may_still_change() -> None:
+    """Half a backchannel is waited with here, too."""
+    watch = OverlapWatch(DEFAULT)
+    watch.ended(1.4, 0.4)
+    watch.clear()
+    assert not watch.understood("I", 3.0, 0.4, interim=True)
+    assert not watch.settled(3.25)
+    assert watch.understood("I", 3.5, 0.4)
+
+
 def test_a_long_sound_without_words() -> None:
     """A second of sound in which nothing was understood interrupts."""
     watch = OverlapWatch(DEFAULT)
@@ -112,8 +140,8 @@ def test_languages_and_words_of_ones_own() -> None:
     policy = Interrupt.unless_backchannel(["de"], also=["passt"])
     assert not policy.judge(Overlap(text="genau, passt"))
     assert policy.judge(Overlap(text="yeah"))
-    assert policy.forgets("genau")
-    assert not policy.forgets("yeah")
+    assert policy.forgets(Overlap(text="genau"))
+    assert not policy.forgets(Overlap(text="yeah"))
 
 
 def test_unless() -> None:
@@ -139,13 +167,13 @@ def test_a_predicate_of_ones_own() -> None:
     assert not watch.tick(1.25)
     assert not watch.understood("well then", 1.5)
     assert not watch.ended(1.75)
-    assert watch.understood("well then no", 2.0)
+    assert watch.understood("well then no", 2.0, interim=True)
     assert seen == [
         Overlap(0.0, 0.875, "", False),
         Overlap(0.25, 0.875, "", False),
         Overlap(0.5, 0.875, "well then", False),
         Overlap(0.75, 0.875, "well then", True),
-        Overlap(0.75, 0.875, "well then no", True),
+        Overlap(0.75, 0.875, "well then no", True, interim=True),
     ]
 
 

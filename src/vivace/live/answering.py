@@ -314,7 +314,7 @@ class Answering:
 
     def forgets(self) -> bool:
         """True if what the user has said so far means nothing over a reply."""
-        return self.overlap.policy.forgets(self.memory.text)
+        return self.overlap.forgets(self.memory.text)
 
     def takes_the_floor(self) -> bool:
         """A finished turn over a reply: what was typed always counts, what was said may not."""

@@ -269,7 +269,7 @@ class Conversation(Machine):
 
     def _text(self, part: Part, now: float) -> list[Output]:
         out: list[Output] = [part]
-        if is_interim(part):
+        if interim := is_interim(part):
             self._news.latency.mark("transcript", now)
         elif part.text.strip():
             self._memory.said.append(part)
@@ -281,13 +281,14 @@ class Conversation(Machine):
                 self._nobody_ends_it = is_spoken(part)
         # A text of what was said before the reply was asked for comes late, and says nothing new.
         new = part.at is None or part.at > self._agent.asked_to
+        says = not self._overlap.forgets(part.text, interim=interim)
         if new and self._floor.replying and not self._agent.protected():
-            takes = self._overlap.understood(part.text, now, part.at)
+            takes = self._overlap.understood(part.text, now, part.at, interim=interim)
             out += self._agent.judged(takes, now, for_words=True)
-        elif self._replies.may_come_back and new and not self._overlap.policy.forgets(part.text):
+        elif self._replies.may_come_back and new and says:
             # It was cancelled for something.
             out += [*self._replies.drop_back(), *self._replies.read_ahead()]
-        if not is_interim(part):
+        if not interim:
             return out + self._ended_by_itself(now)
         return out + self._guess(part) if part.at == self._agent.ended_at else out
 

@@ -129,7 +129,11 @@ class ServerReplies:
         over_it = self.held or not self.turns.open
         if not (over_it and self.sounding) or self._overlap.policy.protects:
             return False
-        return self._overlap.understood(text, now)
+        return self._overlap.understood(text, now, interim=True)
+
+    def settled(self, now: float) -> bool:
+        """What the user has said is final. True if it cuts the reply over which it was said."""
+        return self.sounding > 0 and self._overlap.settled(now)
 
     def tick(self, now: float) -> tuple[list[Output], bool]:
         """Time has passed: what to do, and whether the reply is cut."""

@@ -108,7 +108,8 @@ class SessionTurns:
         if not text:
             return []
         self._memory.said(text, now)
-        return [Part(text, role="user", at=self._user.at)]
+        cut = self.void(now) if self._replies.settled(now) else []
+        return [Part(text, role="user", at=self._user.at), *cut]
 
     def _model_said(self, message: ServerMessage, now: float) -> list[Output]:
         if not message.speaks:

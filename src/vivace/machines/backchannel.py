@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from vivace.errors import StageError
@@ -63,13 +64,19 @@ class Backchannels:
                 )
             phrases += [tuple(_words(phrase)) for phrase in BACKCHANNELS[language]]
         self._phrases = frozenset(phrases)
+        self._begun = frozenset(it[:end] for it in phrases for end in range(1, len(it)))
         self._longest = max((len(phrase) for phrase in phrases), default=0)
 
-    def covers(self, text: str) -> bool:
-        """True if `text` says nothing more than such things; also if it says nothing at all."""
+    def covers(self, text: str, *, interim: bool = False) -> bool:
+        """True if `text` says nothing more than such things; also if it says nothing at all.
+
+        interim: more of it may come, so that its last words may be the first of a phrase.
+        """
         words = _words(text)
         at = 0
         while at < len(words):
+            if interim and tuple(words[at:]) in self._begun:
+                return True
             taken = self._taken(words, at)
             if not taken:
                 return False
@@ -85,4 +92,6 @@ class Backchannels:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower().replace("’", "'"))
+    # In one piece: a mark of its own beside a letter is no letter to a pattern.
+    text = unicodedata.normalize("NFC", text.lower())
+    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.replace("’", "'"))

@@ -23,12 +23,14 @@ class Overlap(msgspec.Struct, frozen=True):
 
     speech_s: how long it has lasted, pauses left out. probability: how sure the detector is that it
     is speech, 0 to 1. text: what was understood of it, "" if nothing was yet. over: it has ended.
+    interim: another text will take the place of this one.
     """
 
     speech_s: float = 0.0
     probability: float = 1.0
     text: str = ""
     over: bool = False
+    interim: bool = False
 
     @property
     def words(self) -> int:
@@ -48,8 +50,8 @@ class Interrupt(msgspec.Struct, frozen=True):
     its end, and the user is answered then.
 
     judge: called whenever something new is known, and when the sound has lasted `looks_at_s`.
-    forgets: tells of a finished turn over the reply that it meant nothing; else it is answered
-        when the reply is over. protects: sounds do not even hold the reply.
+    forgets: tells of what was understood that it means nothing so far; of a finished turn, that no
+        answer is owed when the reply is over. protects: sounds do not even hold the reply.
     """
 
     at_once: ClassVar[Interrupt]
@@ -57,7 +59,7 @@ class Interrupt(msgspec.Struct, frozen=True):
 
     judge: Predicate
     looks_at_s: float = math.inf
-    forgets: Callable[[str], bool] = lambda text: not text.strip()
+    forgets: Predicate = lambda overlap: not overlap.text.strip()
     protects: bool = False
 
     @staticmethod
@@ -90,17 +92,21 @@ class Interrupt(msgspec.Struct, frozen=True):
         languages: of the lists that tell "mm-hm", as `("en", "de")`. also: more such words and
             phrases. unless: tells of what would interrupt that it does not, as side talk.
 
+        An interim text that ends as such a phrase begins ("I" of "I see") is waited with.
         Waiting a second costs nothing, since the agent is silent meanwhile; a cough or an "mm-hm"
         is over by then, also with the detector's own delay in telling so.
         """
         heard = Backchannels(languages, also)
 
+        def forgets(overlap: Overlap) -> bool:
+            return heard.covers(overlap.text, interim=overlap.interim)
+
         def judge(overlap: Overlap) -> bool:
             long = _reached(overlap.speech_s, long_s) and not overlap.text.strip()
-            takes = long or not heard.covers(overlap.text)
+            takes = long or not forgets(overlap)
             return takes and not (unless is not None and unless(overlap))
 
-        return Interrupt(judge, long_s, heard.covers)
+        return Interrupt(judge, long_s, forgets)
 
     @staticmethod
     def when(predicate: Predicate, *, looks_at_s: float = math.inf) -> Interrupt:
@@ -149,15 +155,28 @@ class OverlapWatch:
             self._since = None
         return self._judge(now)
 
-    def understood(self, text: str, now: float, at: float | None = None) -> bool:
+    def understood(
+        self, text: str, now: float, at: float | None = None, *, interim: bool = False
+    ) -> bool:
         """This is what was understood so far, up to media time `at`.
 
-        True if it makes an interruption.
+        interim: another text will take its place. True if it makes an interruption.
         """
         if at is not None and at <= self._cleared_to:  # late: of no sound that goes on now
-            return self.policy.judge(Overlap(text=text, over=True))
-        self._text = text
+            return self.policy.judge(Overlap(text=text, over=True, interim=interim))
+        self._text, self._interim = text, interim
         return self._judge(now)
+
+    def settled(self, now: float) -> bool:
+        """No other text will take the place of the newest. True if that makes an interruption."""
+        if not self._interim:
+            return False
+        self._interim = False
+        return self._judge(now)
+
+    def forgets(self, text: str, *, interim: bool = False) -> bool:
+        """True if these words, over a reply or after it was cut, mean nothing so far."""
+        return self.policy.forgets(Overlap(text=text, interim=interim))
 
     def tick(self, now: float) -> bool:
         """Time has passed. True if it has become an interruption."""
@@ -180,11 +199,12 @@ class OverlapWatch:
         self._since = None  # when the sound that goes on began
         self._before_s = 0.0  # what the sounds before it have lasted
         self._probability = 1.0
-        self._text = ""
+        self._text, self._interim = "", False
         self._looked = False  # the policy has had its look at the sound that goes on
 
     def _judge(self, now: float) -> bool:
         lasted = self._before_s + (0.0 if self._since is None else now - self._since)
+        over = self._since is None
         return self.policy.judge(
-            Overlap(lasted, self._probability, self._text, over=self._since is None)
+            Overlap(lasted, self._probability, self._text, over, self._interim)
         )
