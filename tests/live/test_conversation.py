@@ -25,7 +25,7 @@ from tests.live.bench import (
 from vivace.audio import AudioFormat
 from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply
 from vivace.machines.floor import FloorRules
-from vivace.machines.interrupt import Interrupt
+from vivace.machines.interrupt import Interrupt, Overlap
 from vivace.machines.machine import Announce, Cancel, Job, JobDone, JobFailed, Output
 from vivace.machines.pacing import Pacer
 from vivace.part import (
@@ -328,6 +328,27 @@ def test_a_reply_comes_back_though_half_a_backchannel_was_told() -> None:
     bench.feed(4.25, interim("I", 4.25))
     bench.feed(4.5, ended(4.5), final("I see", 4.5), turn_ended(4.5))
     assert [news["turn"] for news in bench.told("brought_back")] == [2]
+
+
+def test_a_policy_that_raises_is_told_of_and_stood_in_for() -> None:
+    """Once, when it first does; the conversation goes on as if there were none."""
+
+    def raises(overlap: Overlap) -> bool:
+        raise KeyError(overlap.text)
+
+    bench = answering(interrupt=Interrupt.when(raises))
+    bench.feed(3.0, *said("mm-hm", 3.0))
+    [failed] = bench.told("failed")
+    assert failed["what"] == "interrupt"
+    assert str(failed["error"]).startswith("the policy raised KeyError: ''; where it does, words")
+    bench.feed(4.0, started(4.0))
+    bench.until(5.0)
+    assert bench.announced[2:] == [(4.0, Held(1)), (5.0, Interrupted(1, "It is"))]
+    bench.feed(5.5, ended(5.5), final("stop", 5.5), turn_ended(5.5))
+    bench.hear(6.0, "Yes?")
+    bench.feed(7.0, final("but why"), turn_ended(7.0))
+    assert bench.prompt()[-2:] == ["model: Yes?—", "user: but why"]
+    assert len(bench.told("failed")) == 1
 
 
 def test_a_long_sound_interrupts() -> None:

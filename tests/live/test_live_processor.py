@@ -57,6 +57,7 @@ from vivace.errors import ModelSpec, ModelUnreachable, StageError
 from vivace.flow.processor import Processor
 from vivace.flow.processor import processor as processor_of_parts
 from vivace.live.live_spec import live_model
+from vivace.machines.interrupt import Interrupt, Overlap
 from vivace.server.gemini_frames import call, content, heard, merged, said, usage
 from vivace.server.gemini_wire import (
     ActivityEnded,
@@ -512,6 +513,23 @@ async def test_words_cut_at_once_and_mm_hm_does_not(hold: Hold) -> None:
         assert [at for at, it in talk.seen if isinstance(it.body, Interrupted)] == (
             [2.5] if cuts else []
         )
+
+
+async def test_a_policy_that_raises_is_told_of_once(hold: Hold) -> None:
+    """The reply is cut by what would cut it without a policy, and the conversation goes on."""
+
+    def raises(overlap: Overlap) -> bool:
+        raise ValueError("no")
+
+    script: Script = [Delay(1.0), *reply(6.0, TEN_WORDS)]
+    live = processor(interrupt=Interrupt.when(raises))
+    talk = await hold(
+        [script], aiter(Caller([(2.0, 2.4, "mm"), (5.0, 8.0, "")], until=12.0)), agent(live)
+    )
+    assert [at for at, it in talk.seen if isinstance(it.body, Interrupted)] == [6.06]
+    ((at, failed),) = talk.news("failed")
+    assert (at, failed["what"]) == (2.06, "interrupt")
+    assert failed["error"].startswith("the policy raised ValueError: no; where it does")
 
 
 async def test_half_a_backchannel_cuts_when_no_more_comes(hold: Hold) -> None:

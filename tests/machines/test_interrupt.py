@@ -177,6 +177,68 @@ def test_a_predicate_of_ones_own() -> None:
     ]
 
 
+def raises(overlap: Overlap) -> bool:
+    raise ZeroDivisionError("division by zero")
+
+
+TOLD = (
+    "the policy raised ZeroDivisionError: division by zero; where it does, words that are no "
+    "backchannel interrupt, and 1 s of sound"
+)
+
+
+@pytest.mark.parametrize("looks_at_s", [math.inf, 0.25, 3.0])
+def test_a_policy_that_raises(looks_at_s: float) -> None:
+    """The default policy decides in its place, also when to look; it is told of once."""
+    watch = OverlapWatch(Interrupt.when(raises, looks_at_s=looks_at_s))
+    assert watch.failures() == []
+    for _ in range(2):
+        assert not watch.began(1.0)
+        if looks_at_s == 0.25:
+            assert watch.deadline() == 1.25
+            assert not watch.tick(1.25)
+        assert watch.deadline() == 2.0
+        assert watch.tick(2.0)
+        watch.clear()
+    assert not watch.began(5.0)
+    assert not watch.understood("mm-hm", 5.25)
+    assert watch.understood("mm-hm but", 5.5)
+    assert watch.judge(Overlap(text="stop", over=True))
+    assert watch.failures() == [TOLD]
+    assert watch.failures() == []
+
+
+def test_a_policy_that_raises_now_and_then() -> None:
+    """It is asked every time, and decides where it can."""
+    watch = OverlapWatch(Interrupt.when(lambda overlap: 1 / overlap.words < 0.5, looks_at_s=2.0))
+    assert not watch.began(1.0)
+    assert not watch.understood("well then", 1.5)
+    assert watch.deadline() == 2.0
+    assert not watch.tick(2.0)
+    assert watch.deadline() == 3.0
+    assert not watch.tick(3.0)
+    assert watch.deadline() is None
+    assert watch.understood("well then no", 3.5)
+
+
+def test_side_talk_that_raises() -> None:
+    """The languages and phrases of the policy stay as they are."""
+    watch = OverlapWatch(Interrupt.unless_backchannel(["de"], also=["passt"], unless=raises))
+    watch.began(1.0)
+    assert not watch.understood("genau, passt", 1.25)
+    assert watch.failures() == []
+    assert watch.understood("genau, aber", 1.5)
+    assert not watch.understood("yeah", 1.5)
+    assert watch.failures() == [TOLD]
+
+
+def test_what_a_predicate_gives_back_is_true_or_false() -> None:
+    """Whatever it is."""
+    watch = OverlapWatch(Interrupt.when(lambda overlap: overlap.text))  # type: ignore[arg-type,return-value]
+    assert watch.began(1.0) is False
+    assert watch.understood("well", 1.25) is True
+
+
 def test_a_new_sound_after_it_came_to_nothing() -> None:
     """What was dismissed does not count again."""
     watch = OverlapWatch(Interrupt.after(words=2))
@@ -240,7 +302,15 @@ def test_sounds_and_texts_before_a_verdict_add_up() -> None:
 
 
 @given(
-    st.sampled_from([DEFAULT, Interrupt.at_once, Interrupt.never, Interrupt.after(speech_s=0.3)]),
+    st.sampled_from(
+        [
+            DEFAULT,
+            Interrupt.at_once,
+            Interrupt.never,
+            Interrupt.after(speech_s=0.3),
+            Interrupt.when(raises),
+        ]
+    ),
     st.lists(
         st.tuples(st.sampled_from(["began", "ended", "words", "tick"]), st.floats(0.0, 2.0)),
         max_size=30,

@@ -323,7 +323,7 @@ class Answering:
         if self.memory.typed:
             return True
         said = Overlap(text=self.memory.text, over=True)
-        return not self.forgets() and self.overlap.policy.judge(said)
+        return not self.forgets() and self.overlap.judge(said)
 
     def cancelled_for_nothing(self) -> bool:
         """True if a reply may come back, and the user has said no more than "mm-hm"."""

@@ -154,6 +154,7 @@ class Conversation(Machine):
 
     def _settled(self, before: State, out: list[Output], now: float) -> list[Output]:
         """`out`, and what becomes possible now that it is as it is."""
+        out += [self._news.failed("interrupt", why, now) for why in self._overlap.failures()]
         while True:
             if self._floor.state == State.IDLE:
                 out += self._idle(before, now)

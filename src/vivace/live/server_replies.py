@@ -22,7 +22,8 @@ __all__ = ["ServerReplies"]
 class ServerReplies:
     """ledger: what was heard. policy: what a sound over a reply must be like to cut it.
 
-    sounding: the reply that is being heard, or 0. speaking: the user is, says a detector.
+    sounding: the reply that is being heard, or 0. speaking: the user is, says a detector. overlap:
+    what the user does over a reply.
     """
 
     def __init__(self, ledger: Ledger, policy: Interrupt, rules: FloorRules) -> None:
@@ -32,7 +33,7 @@ class ServerReplies:
         self.held: bool = False
         self._ledger = ledger
         self._rules = rules
-        self._overlap = OverlapWatch(policy)
+        self.overlap: OverlapWatch = OverlapWatch(policy)
         self._unplayed: list[int] = []  # begun, and neither heard to the end nor void
         self._resume_at = math.inf
         self._held_until = math.inf
@@ -103,14 +104,14 @@ class ServerReplies:
         """The user makes a sound: what to do, and whether it cuts the reply."""
         self.speaking = True
         self._resume_at = math.inf
-        if not self.sounding or self._overlap.policy.protects:
+        if not self.sounding or self.overlap.policy.protects:
             return [], False
         out: list[Output] = []
         if not self.held:
             self.held = True
             self._held_until = now + self._rules.hold_s
             out.append(Announce(Held(self.sounding)))
-        return out, self._overlap.began(now, probability)
+        return out, self.overlap.began(now, probability)
 
     def speech_ended(self, now: float) -> bool:
         """The sound has ended. True if it cuts the reply."""
@@ -118,7 +119,7 @@ class ServerReplies:
         if not self.held:
             return False
         self._resume_at = min(now + self._rules.quiet_s, self._held_until)
-        return self._overlap.ended(now)
+        return self.overlap.ended(now)
 
     def understood(self, text: str, now: float) -> bool:
         """What the user has said over a reply, so far. True if it cuts it.
@@ -127,17 +128,17 @@ class ServerReplies:
         it, this is what it answers. Once it was given, the server says nothing of interruptions.
         """
         over_it = self.held or not self.turns.open
-        if not (over_it and self.sounding) or self._overlap.policy.protects:
+        if not (over_it and self.sounding) or self.overlap.policy.protects:
             return False
-        return self._overlap.understood(text, now, interim=True)
+        return self.overlap.understood(text, now, interim=True)
 
     def settled(self, now: float) -> bool:
         """What the user has said is final. True if it cuts the reply over which it was said."""
-        return self.sounding > 0 and self._overlap.settled(now)
+        return self.sounding > 0 and self.overlap.settled(now)
 
     def tick(self, now: float) -> tuple[list[Output], bool]:
         """Time has passed: what to do, and whether the reply is cut."""
-        if self.held and self._overlap.tick(now):
+        if self.held and self.overlap.tick(now):
             return [], True
         if self.held and self.speaking and now >= self._held_until:
             return [], True
@@ -151,7 +152,7 @@ class ServerReplies:
         """When `tick` is wanted next."""
         if not self.held:
             return math.inf
-        looks_at = self._overlap.deadline()
+        looks_at = self.overlap.deadline()
         until = self._held_until if self.speaking else self._resume_at
         return min(until, math.inf if looks_at is None else looks_at)
 
@@ -167,7 +168,7 @@ class ServerReplies:
 
     def _let_go(self) -> None:
         self.held = False
-        self._overlap.clear()
+        self.overlap.clear()
         self._resume_at = self._held_until = math.inf
 
 

@@ -171,6 +171,8 @@ class Session(Machine):
 
     def _settled(self, out: list[Output], now: float) -> list[Output]:
         """`out`, and what becomes possible now that it is as it is."""
+        failures = self._replies.overlap.failures()
+        out += [self._news.failed("interrupt", why, now) for why in failures]
         if (quiet := self._is_quiet()) != self._quiet:
             self._quiet = quiet
             out += self._link.feed(Quiet(quiet), now)

@@ -117,6 +117,8 @@ class Interrupt(msgspec.Struct, frozen=True):
 Interrupt.at_once = Interrupt(lambda overlap: True, 0.0)
 Interrupt.never = Interrupt(lambda overlap: False, protects=True)
 
+_INSTEAD = Interrupt.unless_backchannel()  # of a policy that raises
+
 
 def _reached(seconds: float, least: float) -> bool:
     # To a nanosecond: sums of times lose that much, and a deadline is such a sum.
@@ -128,10 +130,15 @@ class OverlapWatch:
 
     Sounds add up, pauses left out, until `clear`. A text of them that comes after that may still
     make an interruption, but says nothing about the sounds that follow.
+
+    A policy is somebody else's code, asked in the middle of a conversation. Where it raises, the
+    default policy decides, and `failures` tells of it.
     """
 
     def __init__(self, policy: Interrupt) -> None:
         self.policy: Interrupt = policy
+        self._raises = False
+        self._failures: list[str] = []
         self._ended_at = self._cleared_to = -math.inf
         self._since: float | None
         self._begun: bool
@@ -144,15 +151,13 @@ class OverlapWatch:
             self._begun = True
         self._since = now
         self._probability = probability
-        self._looked = False
+        self._looked_s = -math.inf
         return self._judge(now)
 
     def ended(self, now: float, at: float = -math.inf) -> bool:
         """It has ended, at media time `at`. True if it was an interruption."""
         self._ended_at = max(at, self._ended_at)
-        if self._since is not None:
-            self._before_s += now - self._since
-            self._since = None
+        self._before_s, self._since = self._lasted(now), None
         return self._judge(now)
 
     def understood(
@@ -163,7 +168,7 @@ class OverlapWatch:
         interim: another text will take its place. True if it makes an interruption.
         """
         if at is not None and at <= self._cleared_to:  # late: of no sound that goes on now
-            return self.policy.judge(Overlap(text=text, over=True, interim=interim))
+            return self.judge(Overlap(text=text, over=True, interim=interim))
         self._text, self._interim = text, interim
         return self._judge(now)
 
@@ -183,14 +188,34 @@ class OverlapWatch:
         due = self.deadline()
         if due is None or now < due:
             return False
-        self._looked = True
+        self._looked_s = max(self._looks_at(), self._lasted(now))
         return self._judge(now)
 
     def deadline(self) -> float | None:
         """When the sound will have lasted as long as the policy wants to look at."""
-        if self._since is None or self._looked or math.isinf(self.policy.looks_at_s):
+        if self._since is None or math.isinf(looks_at_s := self._looks_at()):
             return None
-        return self._since + max(0.0, self.policy.looks_at_s - self._before_s)
+        return self._since + max(0.0, looks_at_s - self._before_s)
+
+    def judge(self, overlap: Overlap) -> bool:
+        """True if this is an interruption, whatever was watched."""
+        try:
+            return bool(self.policy.judge(overlap))
+        except Exception as error:
+            if not self._raises:
+                self._failures.append(
+                    f"the policy raised {type(error).__name__}: {error}; where it does, words that "
+                    f"are no backchannel interrupt, and {_INSTEAD.looks_at_s:g} s of sound"
+                )
+            self._raises = True
+        return _INSTEAD.judge(overlap) and not (
+            overlap.text.strip() and self.policy.forgets(overlap)
+        )
+
+    def failures(self) -> list[str]:
+        """What is to be told of a policy that raises, once."""
+        failures, self._failures = self._failures, []
+        return failures
 
     def clear(self) -> None:
         """What was heard came to nothing, or is over."""
@@ -200,11 +225,20 @@ class OverlapWatch:
         self._before_s = 0.0  # what the sounds before it have lasted
         self._probability = 1.0
         self._text, self._interim = "", False
-        self._looked = False  # the policy has had its look at the sound that goes on
+        self._looked_s = -math.inf  # so much of the sound that goes on has the policy looked at
+
+    def _lasted(self, now: float) -> float:
+        return self._before_s + (0.0 if self._since is None else now - self._since)
+
+    def _looks_at(self) -> float:
+        """How long the sound must have lasted for the next look at it; infinite if for none."""
+        looks = (self.policy, _INSTEAD) if self._raises else (self.policy,)
+        return min(
+            (it.looks_at_s for it in looks if it.looks_at_s > self._looked_s), default=math.inf
+        )
 
     def _judge(self, now: float) -> bool:
-        lasted = self._before_s + (0.0 if self._since is None else now - self._since)
         over = self._since is None
-        return self.policy.judge(
-            Overlap(lasted, self._probability, self._text, over, self._interim)
+        return self.judge(
+            Overlap(self._lasted(now), self._probability, self._text, over, self._interim)
         )
