@@ -557,29 +557,45 @@ async def test_interrupt_does_not_break_into_what_the_user_says() -> None:
 # -- calls that the program answers --------------------------------------------------------------
 
 
+def new(part: Part) -> Part:
+    """An answer to the call in `part`, made anew."""
+    assert part.function_call
+    return Part.response("lamp", "on", id=part.function_call.id)
+
+
+def derived(part: Part) -> Part:
+    """One that is derived from it."""
+    assert part.function_call
+    return part.derive(body=Response(part.function_call.id, "lamp", "on"))
+
+
 def answering(
-    live: LiveModelProcessor, said: Sequence[tuple[float, Part]], answer_s: float, times: int = 1
+    live: LiveModelProcessor,
+    said: Sequence[tuple[float, Part]],
+    answer_s: float,
+    times: int = 1,
+    answer: Callable[[Part], Part] = new,
 ) -> Callable[[], Any]:
     """A program that answers calls of `lamp` after a while, `times` times."""
 
     async def main() -> Seen:
-        calls: asyncio.Queue[str] = asyncio.Queue()
+        calls: asyncio.Queue[Part] = asyncio.Queue()
 
         async def source() -> AsyncIterator[Part]:
             for at, part in said:
                 await asyncio.sleep(at - now())
                 yield part
-            id = await calls.get()
+            called = await calls.get()
             await asyncio.sleep(answer_s)
             for _ in range(times):
-                yield Part.response("lamp", "on", id=id)
+                yield answer(called)
 
         seen: Seen = []
         async with live.run(source()) as parts:
             async for part in parts:
                 seen.append((now(), part))
                 if part.function_call and part.function_call.name == "lamp":
-                    calls.put_nowait(part.function_call.id)
+                    calls.put_nowait(part)
         return seen
 
     return main
@@ -594,6 +610,53 @@ async def test_the_program_answers_a_call(tools: Sequence[Any]) -> None:
     assert responses(seen) == [(3.0, "a", "on")]
     assert heard(seen) == [(0.0, 1, "I do."), (3.0, 2, "It is on.")]
     assert model.prompt(1) == ["user: light!", "model: I do.", "call lamp a", "result of a"]
+
+
+@pytest.mark.parametrize("answer_s", [0.0, 0.5, 3.0])
+async def test_the_program_derives_its_answer_from_the_call(answer_s: float) -> None:
+    """It is one like any other, though it has the number of the reply; also while that is given."""
+    model = Model([call("lamp", "a"), 1.0, "I do."], ["It is on."])
+    program = answering(LiveModelProcessor(model), turn(0.0, "light!"), answer_s, answer=derived)
+    seen = await program()
+    at = max(1.0, answer_s)
+    assert heard(seen) == [(1.0, 1, "I do."), (at, 2, "It is on.")]
+    assert model.prompt(1) == ["user: light!", "model: I do.", "call lamp a", "result of a"]
+    assert [(it.turn, it.role) for _, it in seen if it.function_response] == [(0, "user")]
+
+
+def running(model: Model) -> str:
+    """What the model was told last of calls without a result."""
+    return "".join(part.text for part in model.prompts[-1] if part.metadata.get("note"))
+
+
+async def test_calls_that_nobody_answers_do_not_grow_the_prompt() -> None:
+    """The newest are told, and of their arguments the beginning."""
+    lamps = [call("lamp", f"lamp{n}", n=n) for n in range(20)]
+    letter = call("write", "letter", text="x" * 1000)
+    model = Model([*lamps, letter, "I do."], ["Hello."])
+    await play(LiveModelProcessor(model), [*turn(0.0, "light!"), *turn(5.0, "hello")])
+    told = ", ".join(f'lamp({{"n":{n}}})' for n in range(5, 20))
+    cut = f'write({{"text":"{"x" * 191}… 811 characters more)'
+    assert running(model) == (
+        f"(Still running, without a result yet: {told}, {cut}, and 5 older calls.)"
+    )
+
+
+@pytest.mark.parametrize("args", [{"what": object()}, {"a": {1: {2, object}}}, [1, 2], None])
+async def test_arguments_that_json_cannot_hold(args: Any) -> None:
+    """A model of the program's own may make them: the conversation goes on."""
+    model = Model([Call("a", "lamp", args), "I do."], ["Hello."])
+    seen = await play(LiveModelProcessor(model), [*turn(0.0, "light!"), *turn(5.0, "hello")])
+    assert heard(seen) == [(0.0, 1, "I do."), (5.0, 2, "Hello.")]
+    assert running(model) == "(Still running, without a result yet: lamp(what JSON cannot hold).)"
+
+
+async def test_after_a_reset_the_program_owes_no_answers() -> None:
+    """What runs here will come to an end, and is still told."""
+    model = Model([call("lamp", "a"), call("look", "b", seconds=9)], ["Hello."])
+    live = LiveModelProcessor(model, tools=[look, {"name": "lamp"}])
+    await play(live, [*turn(0.0, "light!"), (1.0, Part(Reset())), *turn(5.0, "hello")])
+    assert running(model) == '(Still running, without a result yet: look({"seconds":9}).)'
 
 
 async def test_an_answer_to_no_call_that_comes_within_a_reply() -> None:

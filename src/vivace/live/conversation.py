@@ -379,7 +379,7 @@ class Conversation(Machine):
         self._agenda.clear()
         out = self._agent.happened(Event.RESET, now)
         self._floor.skip(turn)
-        out += self._agent.tooling(self.tools.reset(now), now)
+        out += self._agent.tooling(self._agent.tool_use.reset(now), now)
         out += [*self._replies.stop_reading(), *self._replies.drop_back()]
         self._agent.owe_nothing()
         return out

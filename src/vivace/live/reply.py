@@ -17,6 +17,7 @@ __all__ = [
     "FirstToken",
     "GiveReply",
     "MakeReply",
+    "OwnResponse",
     "PromptEnded",
     "as_told",
 ]
@@ -63,6 +64,12 @@ class FirstToken(msgspec.Struct, frozen=True):
     """The model has begun to answer."""
 
     turn: int
+
+
+class OwnResponse(msgspec.Struct, frozen=True):
+    """A reply has run a tool itself: `part` is what that answered."""
+
+    part: Part
 
 
 def as_told(part: Part) -> str:

@@ -20,7 +20,7 @@ from vivace.flow.clock import now
 from vivace.flow.jobs import Shell
 from vivace.flow.processor import Processor
 from vivace.flow.run import current_run
-from vivace.live.reply import FirstToken, GiveReply, MakeReply, PromptEnded
+from vivace.live.reply import FirstToken, GiveReply, MakeReply, OwnResponse, PromptEnded
 from vivace.machines.joining import spaced, words_of
 from vivace.machines.machine import Job
 from vivace.machines.playout import Reply
@@ -186,7 +186,8 @@ class _Reply:
                 shell.post(FirstToken(job.turn))
             part = part.derive(turn=job.turn, role="model")
             if part.function_call or part.function_response:
-                shell.post(part)  # it enters the conversation, whatever becomes of the reply
+                # It enters the conversation, whatever becomes of the reply.
+                shell.post(OwnResponse(part) if part.function_response else part)
                 continue
             if job.made.space and not said:
                 part = spaced(part)

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from vivace.live.reply import GiveReply, MakeReply
+from vivace.errors import PartError
+from vivace.live.reply import GiveReply, MakeReply, OwnResponse
 from vivace.machines.exchanges import restored
 from vivace.machines.floor import State
 from vivace.machines.joining import ends_open
+from vivace.machines.json_text import json_text
 from vivace.machines.machine import Item, JobDone, JobFailed
 from vivace.machines.tools import Enter, RunTool, ToolCalls, ToolOutput, Who
 from vivace.part import Call, Part, Response
@@ -22,6 +24,8 @@ from vivace.part import Call, Part, Response
 __all__ = ["ToolUse"]
 
 _UNANSWERED = 256  # calls that a program may leave without an answer
+_TOLD = 16  # of them, in each prompt: as many as run at once, if the program leaves none
+_ARGS = 200  # characters: what tells one call from another, and no file
 _SPEAKS: dict[State, Who] = {State.IDLE: "idle", State.THINKING: "agent", State.AGENT: "agent"}
 
 
@@ -45,11 +49,13 @@ class ToolUse:
         match item:
             case Part(body=Call(), turn=turn) if turn:
                 return self.calls.call(item, now)
-            case Part(body=Response() as response, turn=turn) if turn:  # the reply ran it itself
+            case OwnResponse(part=Part(body=Response() as response) as part):
                 response = msgspec.structs.replace(response, id=self.calls.ours(response.id))
-                return [Enter(item.derive(body=response))]
-            case Part(body=Response()):
-                return self.calls.answered(item, now)
+                return [Enter(part.derive(body=response))]
+            case Part(body=Response(), turn=turn):
+                # Derived from the call, it has the number of the reply, and would be void with it.
+                answer = item.derive(turn=0, role="user") if turn else item
+                return self.calls.answered(answer, now)
             case JobDone(job=GiveReply() as job, result=said) if job.made is self._step:
                 if said:  # before and between its calls
                     text = Part(str(said), role="model", turn=job.turn)
@@ -91,9 +97,18 @@ class ToolUse:
         """
         if not self._unanswered:
             return []
-        calls = [part.function_call for part in self._unanswered.values()]
-        told = ", ".join(_line(call) for call in calls if call)
+        newest = list(self._unanswered.values())[-_TOLD:]
+        told = ", ".join(_line(part.function_call) for part in newest if part.function_call)
+        if older := len(self._unanswered) - len(newest):
+            told += f", and {older} older calls"
         return [Part(f"(Still running, without a result yet: {told}.)", metadata={"note": True})]
+
+    def reset(self, now: float) -> list[ToolOutput]:
+        """Nobody is told anything any more. What the program was to answer, it may never do."""
+        for id, part in list(self._unanswered.items()):
+            if part.function_call and not self.calls.runs(part.function_call.name):
+                del self._unanswered[id]
+        return self.calls.reset(now)
 
     def next_step(self) -> MakeReply:
         """The reply goes on, with all that has come since."""
@@ -109,4 +124,10 @@ class ToolUse:
 
 
 def _line(call: Call) -> str:
-    return f"{call.name}({msgspec.json.encode(dict(call.args)).decode()})"
+    """The call as a line, of which a prompt has room for some."""
+    try:
+        args = json_text(dict(call.args))
+    except (PartError, TypeError, ValueError):  # of a model of the program's own
+        return f"{call.name}(what JSON cannot hold)"
+    cut = len(args) - _ARGS
+    return f"{call.name}({f'{args[:_ARGS]}… {cut} characters more' if cut > 0 else args})"
