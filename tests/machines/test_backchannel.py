@@ -106,6 +106,16 @@ def test_a_list_of_ones_own() -> None:
     assert not Backchannels([]).covers("yes")
 
 
+def test_phrases_without_spaces() -> None:
+    """Where none are written, phrases need none between them, and their characters are words."""
+    heard = Backchannels([], also=["嗯", "そうですね", "はい"])
+    assert heard.covers("嗯嗯，嗯。")
+    assert heard.covers("はい、はいそうですね")
+    assert not heard.covers("そうですか")
+    assert heard.covers("はいそうで", interim=True)
+    assert not heard.covers("はいそうで")
+
+
 def test_a_language_without_a_list() -> None:
     """The error names the languages that have one, and another way."""
     with pytest.raises(StageError) as caught:

@@ -31,6 +31,25 @@ def test_in_proportion(played_s: float, heard: str) -> None:
     assert heard_of(parts, played_s) == heard
 
 
+@pytest.mark.parametrize(
+    ("played_s", "heard"),
+    [
+        (0.0, ""),
+        (0.4, ""),
+        (0.5, "今"),
+        (1.4, "今"),
+        (1.5, "今天。"),
+        (2.5, "今天。 很"),
+        (3.0, "今天。 很好"),
+    ],
+)
+def test_a_script_without_spaces(played_s: float, heard: str) -> None:
+    """Its words are characters, with the point that follows."""
+    said = [Part.audio(SECOND * 3, words="今天。 很好")]
+    written = [Part("今天。 很好"), Part.audio(SECOND * 3)]
+    assert heard_of(said, played_s) == heard_of(written, played_s) == heard
+
+
 def test_what_takes_no_time() -> None:
     """Nobody can tell how much of a text was heard; of nothing, nothing was."""
     with pytest.raises(PartError, match=r"1\.5 s of a reply without sound were played"):

@@ -46,6 +46,15 @@ def test_after_words() -> None:
     assert watch.understood("stop that", 1.25)
 
 
+@pytest.mark.parametrize("text", ["等一下", "ちょっと", "เดี๋ยว", "等 一", "잠깐 만요"])
+def test_after_words_of_a_script_without_spaces(text: str) -> None:
+    """Each character is one; Korean has spaces."""
+    watch = OverlapWatch(Interrupt.after(words=2))
+    assert not watch.began(1.0)
+    assert not watch.understood(text[:1], 1.25)
+    assert watch.understood(text, 1.25)
+
+
 def test_after_seconds_and_words() -> None:
     """If both are given, both are needed."""
     watch = OverlapWatch(Interrupt.after(speech_s=0.5, words=2))

@@ -1,13 +1,23 @@
 """Where words fall into their sound."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vivace.machines.words import middles, share_out, words_until
+from vivace.machines.words import apart, count_words, middles, share_out, words_until
 
 quick = settings(max_examples=80, deadline=None)
-texts = st.text(" ab\n", max_size=60) | st.text(max_size=40)
+texts = (
+    st.text(" ab\n", max_size=60)
+    | st.text(max_size=40)
+    | st.text(" a1、今天ちゃコーทีน่\u3099", max_size=40)
+)
+
+
+def needs_no_spaces(character: str) -> bool:
+    return len(apart(character * 2)) == 2
 
 
 @pytest.mark.parametrize(
@@ -34,6 +44,34 @@ def test_words_up_to_a_share(share: float, heard: str) -> None:
     assert words_until("one two", share) == heard
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("one  two - three\n", ["one", "two", "-", "three"]),
+        ("请等一下。", ["请", "等", "一", "下。"]),
+        ("「今天」 很好", ["「今", "天」", "很", "好"]),
+        ("我用iPhone打、OK", ["我", "用", "iPhone", "打、", "OK"]),
+        ("人々 〇 𠮷野家", ["人", "々", "〇", "𠮷", "野", "家"]),
+        ("コーヒー、ｶﾞ", ["コー", "ヒー、", "ｶﾞ"]),
+        ("か\u3099が", ["か\u3099", "が"]),  # a decomposed character is one
+        ("ที่นี่ ๑๒", ["ที่", "นี่", "๑๒"]),
+        ("서울 좋아요", ["서울", "좋아요"]),
+        ("Stück für Stück", ["Stück", "für", "Stück"]),
+    ],
+)
+def test_what_a_word_is(text: str, found: list[str]) -> None:
+    """What has spaces around it; or a character, with its signs, where none are written."""
+    assert [word for between in text.split() for word in apart(between)] == found
+    assert count_words(text) == len(found)
+
+
+def test_a_script_without_spaces_is_cut_between_characters() -> None:
+    """So what was heard of a sentence is not all of it or nothing."""
+    assert words_until("今天 很好。", 0.45) == "今天"
+    assert share_out("ちょっと、待って ", [1.0, 1.0]) == ["ちょっと、", "待って "]
+
+
 @quick
 @given(texts)
 def test_words_join_back(words: str) -> None:
@@ -42,7 +80,11 @@ def test_words_join_back(words: str) -> None:
     assert "".join(word for _, word in found) == words
     assert [middle for middle, _ in found] == sorted(middle for middle, _ in found)
     pieces = [piece for _, word in found for piece in word.split(" ") if piece]
-    assert pieces == [piece for piece in words.split(" ") if piece]
+    if not any(map(needs_no_spaces, words)):
+        assert pieces == [piece for piece in words.split(" ") if piece]
+    for (_, before), (_, after) in pairwise(found):
+        assert after[0] == " " or any(map(needs_no_spaces, before + after))
+    assert all(sum(map(needs_no_spaces, piece)) <= 1 for piece in pieces)
 
 
 @quick

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from vivace.errors import StageError
+from vivace.machines.words import apart
 
 __all__ = ["BACKCHANNELS", "Backchannels"]
 
@@ -94,4 +95,5 @@ class Backchannels:
 def _words(text: str) -> list[str]:
     # In one piece: a mark of its own beside a letter is no letter to a pattern.
     text = unicodedata.normalize("NFC", text.lower())
-    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.replace("’", "'"))
+    found = re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.replace("’", "'"))
+    return [word for between in found for word in apart(between)]

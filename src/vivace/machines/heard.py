@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vivace.errors import PartError
+from vivace.machines.words import apart
 from vivace.part import Audio, Part
 
 __all__ = ["heard_of"]
@@ -52,7 +53,13 @@ def _whole_words(text: str, share: float) -> str:
     if share >= 1:
         return text.strip()
     end = int(len(text) * share + 1e-9)
-    if end and (end >= len(text) or text[end].isspace() or text[end - 1].isspace()):
+    if not end:
+        return ""
+    if end >= len(text) or text[end].isspace() or text[end - 1].isspace():
         return text[:end].strip()
-    # In the middle of a word: it was not said.
-    return text[: max(text.rfind(space, 0, end) for space in " \n\t") + 1].strip()
+    whole = max(text.rfind(space, 0, end) for space in " \n\t") + 1
+    for word in apart(text[whole:].split(maxsplit=1)[0]):
+        if whole + len(word) > end:
+            break  # in the middle of it: it was not said
+        whole += len(word)
+    return text[:whole].strip()

@@ -14,6 +14,7 @@ import msgspec
 
 from vivace.errors import StageError
 from vivace.machines.backchannel import Backchannels
+from vivace.machines.words import count_words
 
 __all__ = ["Interrupt", "Overlap", "OverlapWatch", "Predicate"]
 
@@ -34,8 +35,8 @@ class Overlap(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> int:
-        """How many words were understood."""
-        return len(self.text.split())
+        """How many words were understood. A Chinese, Japanese or Thai character counts as one."""
+        return count_words(self.text)
 
 
 Predicate: TypeAlias = Callable[[Overlap], bool]
