@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from contextvars import ContextVar
@@ -413,17 +413,29 @@ async def test_with_a_grace_a_result_is_a_result() -> None:
 
 
 async def test_threads_left_behind_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When so many do not end, no other is begun; once they have ended, one is."""
+    """When so many of a name do not end, no other of it is begun; once they have ended, one is."""
     monkeypatch.setattr(worker_module, "_LEFT_BEHIND", 1)
     begun, go = threading.Event(), threading.Event()
     with pytest.warns(AbandonedTask):
         await leave(lambda: hang(begun, go), begun)
-    with pytest.raises(FlowError, match="1 threads do not end, so none is begun for other"):
-        await in_thread(int, "other")
+    text = "1 threads like it do not end, so none is begun for the slow one"
+    with pytest.raises(FlowError, match=text):
+        await in_thread(int, "the slow one")
     go.set()
-    for thread in worker_module._Thread.left:
+    for thread in worker_module._Thread.left["the slow one"]:
         thread.join(10)
+    assert await in_thread(int, "the slow one") == 0
+
+
+async def test_what_hangs_stops_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of other names, and batches, go on."""
+    monkeypatch.setattr(worker_module, "_LEFT_BEHIND", 1)
+    begun, go = threading.Event(), threading.Event()
+    with pytest.warns(AbandonedTask):
+        await leave(lambda: hang(begun, go), begun)
     assert await in_thread(int, "other") == 0
+    assert [item async for item in Film([1], [2]).run()] == [1, 2]
+    go.set()
 
 
 async def test_a_thread_that_has_ended_is_not_named() -> None:
@@ -452,7 +464,7 @@ class Film:
         self.begun = threading.Event()
         self.go = threading.Event()
 
-    def reel(self) -> Iterator[list[int]]:
+    def reel(self) -> Generator[Sequence[int], None, None]:
         try:
             for number, batch in enumerate(self.batches):
                 assert threading.current_thread().name == "the film"
@@ -466,8 +478,7 @@ class Film:
             self.closed = True
 
     def run(self, grace_s: float = 5.0) -> AsyncGenerator[int, None]:
-        reel: Any = self.reel()
-        return batches_from_thread(reel, "the film", grace_s=grace_s)
+        return batches_from_thread(self.reel(), "the film", grace_s=grace_s)
 
 
 async def test_batches_come_one_ahead() -> None:
@@ -536,3 +547,23 @@ def test_a_grace_is_not_for_ever() -> None:
     assert not film.closed
     film.go.set()
     go.set()
+
+
+def test_batches_left_behind_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their names, each of which may be of another film."""
+    monkeypatch.setattr(worker_module._Thread, "left", {})
+    monkeypatch.setattr(worker_module, "_LEFT_BEHIND", 1)
+    film = Film([1], [2])
+    film.hangs_at = 1
+
+    async def main() -> None:
+        items = film.run(grace_s=0.001)
+        assert await anext(items) == 1
+        await asyncio.to_thread(film.begun.wait, 10)
+        with pytest.warns(AbandonedTask):
+            await items.aclose()
+        with pytest.raises(FlowError, match="none is begun for another film"):
+            await anext(batches_from_thread(Film([3]).reel(), "another film"))
+
+    asyncio.run(main())
+    film.go.set()

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import math
+import threading
 from array import array
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -53,10 +54,12 @@ from vivace import (
     observe,
     tool,
 )
-from vivace.errors import ModelSpec, ModelUnreachable, StageError
+from vivace.errors import ModelSpec, ModelUnreachable, StageError, ToolError
 from vivace.flow.processor import Processor
 from vivace.flow.processor import processor as processor_of_parts
+from vivace.flow.scope import AbandonedTask
 from vivace.live.live_spec import live_model
+from vivace.live.prepared import prepared
 from vivace.machines.interrupt import Interrupt, Overlap
 from vivace.server.gemini_frames import call, content, heard, merged, said, usage
 from vivace.server.gemini_wire import (
@@ -118,23 +121,58 @@ async def test_sound_of_any_rate_goes_as_16_khz(hold: Hold) -> None:
     assert talk.server.connections[0].pcm == array("h", [16384] * 320).tobytes()
 
 
-async def test_pictures_go_as_jpeg_once_a_second(hold: Hold) -> None:
-    """Of three a second the newest goes; a PNG is converted."""
+def png() -> bytes:
     import PIL.Image
 
     file = io.BytesIO()
     PIL.Image.new("RGBA", (2, 2)).save(file, "PNG")
+    return file.getvalue()
+
+
+async def test_pictures_go_as_jpeg_once_a_second(hold: Hold) -> None:
+    """Of three a second the newest goes; a PNG is converted."""
     jpegs = [b"\xff\xd8" + bytes([index]) for index in range(8)]
     lines = [(0.3 * index, Image(data)) for index, data in enumerate(jpegs)]
     live = processor()
-    talk = await hold(
-        [[]], typed(*lines, (3.5, Image(file.getvalue(), "image/png")), until=5.0), live
-    )
+    talk = await hold([[]], typed(*lines, (3.5, Image(png(), "image/png")), until=5.0), live)
     seen = [it.data for it in talk.server.connections[0].of(ImageSeen)]
     assert seen[:4] == [jpegs[0], jpegs[3], jpegs[6], jpegs[7]]
     assert seen[4].startswith(b"\xff\xd8")
     (metrics,) = live.stream_metrics.values()
     assert metrics.images_skipped == 4
+
+
+def test_tools_that_hang_hold_up_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where so many threads of them do not end that no other is begun.
+
+    On a loop of asyncio's: a virtual one waits for threads.
+    """
+    monkeypatch.setattr("vivace.flow.worker._LEFT_BEHIND", 1)
+    begun, go = threading.Event(), threading.Event()
+
+    @tool
+    def hangs() -> None:
+        begun.set()
+        go.wait(10)
+
+    @processor_of_parts
+    async def pictures(stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        async for part in prepared(stream):
+            yield part
+
+    async def main() -> list[str]:
+        call = asyncio.create_task(hangs.run({}))
+        await asyncio.to_thread(begun.wait, 10)
+        call.cancel()
+        with pytest.warns(AbandonedTask):
+            await asyncio.wait([call])
+        with pytest.raises(ToolError, match="FlowError: 1 threads like it do not end"):
+            await hangs.run({})
+        parts = pictures(typed((0.0, Image(png(), "image/png"))))
+        return [part.mimetype async for part in parts]
+
+    assert asyncio.run(main()) == ["image/jpeg"]
+    go.set()
 
 
 async def test_a_picture_that_is_none(hold: Hold) -> None:

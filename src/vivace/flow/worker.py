@@ -26,7 +26,7 @@ __all__ = ["Worker", "batches_from_thread", "in_thread", "stream_from_thread"]
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-_LEFT_BEHIND = 64  # threads that will not end; one more means that something hangs every time
+_LEFT_BEHIND = 64  # threads of a kind that do not end: another would not either
 
 
 class _Desk(Generic[In, Out]):
@@ -170,14 +170,15 @@ async def batches_from_thread(
     comes, the generator is closed; if it is at work then, once it has made its batch. What takes
     longer than `grace_s` for that is named in an AbandonedTask warning and left behind.
 
-    Raises what the generator raises, after what it made before.
+    Raises what the generator raises, after what it made before; FlowError if 64 threads of such
+    generators were left behind and still run.
     """
     loop = asyncio.get_running_loop()
-    thread = _Thread(name)
+    thread = _Thread(name, "batches")
     coming = loop.run_in_executor(thread, next, batches, None)
     try:
         while (batch := await asyncio.shield(coming)) is not None:
-            thread = _Thread(name)
+            thread = _Thread(name, "batches")
             coming = loop.run_in_executor(thread, next, batches, None)
             for item in batch:
                 yield item
@@ -199,9 +200,10 @@ async def in_thread(call: Callable[[], Out], name: str, *, grace_s: float = 0.0)
     so many seconds later. A thread that has not ended by then is named in an AbandonedTask warning
     and left behind; it does not keep the program from ending.
 
-    Raises FlowError if 64 threads were left behind and still run.
+    name: what the call is, and the same for all that may hang alike. Raises FlowError if 64 threads
+    of this name were left behind and still run; those of others are no reason to.
     """
-    thread = _Thread(name)
+    thread = _Thread(name, name)
     result = asyncio.get_running_loop().run_in_executor(thread, copy_context().run, call)
     try:
         return await (asyncio.shield(result) if grace_s else result)
@@ -217,16 +219,18 @@ async def in_thread(call: Callable[[], Out], name: str, *, grace_s: float = 0.0)
 class _Thread(Executor):
     """One call in one thread, which nobody joins: not the loop, not the interpreter."""
 
-    left: ClassVar[set[threading.Thread]] = set()
+    left: ClassVar[dict[str, set[threading.Thread]]] = {}  # by kind
 
-    def __init__(self, name: str) -> None:
-        _Thread.left = {thread for thread in self.left if thread.is_alive()}
-        if len(self.left) >= _LEFT_BEHIND:
+    def __init__(self, name: str, kind: str) -> None:
+        left = {thread for thread in self.left.get(kind, ()) if thread.is_alive()}
+        self.left[kind] = left
+        if len(left) >= _LEFT_BEHIND:
             raise FlowError(
-                f"{len(self.left)} threads do not end, so none is begun for {name}; give what they "
-                "wait for a time limit of its own"
+                f"{len(left)} threads like it do not end, so none is begun for {name}; give what "
+                "they wait for a time limit of its own"
             )
         self._name = name
+        self._kind = kind
         self._done: Future[Any]
         self._thread: threading.Thread
 
@@ -251,7 +255,7 @@ class _Thread(Executor):
         frame = sys._current_frames().get(self._thread.ident or 0)
         if frame is None or self._done.done():
             return
-        self.left.add(self._thread)
+        self.left.setdefault(self._kind, set()).add(self._thread)
         while frame.f_code.co_filename == threading.__file__ and frame.f_back is not None:
             frame = frame.f_back  # what it waits for says less than where it waits
         where = f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})"
