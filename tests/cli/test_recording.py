@@ -165,6 +165,16 @@ def test_a_word_that_had_only_begun_was_not_heard(heard: str, words: list[str]) 
     assert (turn.heard_text, turn.unheard_text.split()) == (heard, turn.text[len(heard) :].split())
 
 
+def test_a_reply_that_is_stopped_when_it_is_over_was_heard() -> None:
+    """Whatever a late button says of it."""
+    recording = Recording()
+    recording.feed(sound(1, 1.0, 0.5, "word"), 99.0)
+    recording.feed(signal(Played(1), 1.5), 99.0)
+    recording.feed(signal(Interrupted(1), 2.1), 99.0)
+    turn = recording.turns[1]
+    assert (turn.words, turn.interrupted_at) == ([(1.0, "word")], None)
+
+
 def test_an_old_reply_that_is_cut_late_takes_nothing_of_the_newer_one() -> None:
     """What is heard by then is of that."""
     recording = Recording()

@@ -1,4 +1,4 @@
-"""Eighteen ways in which others' agents went wrong when interrupted, as scripts.
+"""Eighteen ways in which others' agents went wrong when interrupted, as scripts; one has two.
 
 Each is held with jittered timings under any seed, on virtual time and in real time. What must
 always hold is checked at each step by the simulator; `check` says what must hold besides.
@@ -38,6 +38,7 @@ from vivace.testing.dialogue import (
     Dialogue,
     HangUp,
     Listen,
+    Manner,
     Reply,
     Say,
     SideTalk,
@@ -47,6 +48,7 @@ from vivace.testing.dialogue import (
     Timing,
     ToolUse,
     Type,
+    Wish,
 )
 from vivace.testing.simulate import Agent, Cast, Course, standard_agent
 from vivace.testing.witness import News
@@ -155,6 +157,25 @@ def goes_on_where_it_was_heard_last(course: Course) -> None:
     assert f"{interrupted.heard} {spoken(course, 2)}" == LONG
 
 
+def it_is_said_to_its_end(course: Course) -> None:
+    said = " ".join(word for _, word in course.words())
+    assert "your taxi is waiting outside" in said
+    [(at, notice)] = [
+        (at, it.facts["turn"])
+        for at, it in course.events
+        if isinstance(it, News) and it.facts["event"] == "saying"
+    ]
+    late = [
+        when
+        for when, part in course.parts
+        if part.role == "user" and part.text and part.at is not None and part.at < at
+    ]
+    assert max(late) > at, "words of before came when it had begun"
+    assert (notice, "done") in endings(course)
+    assert not interruptions(course)
+    assert "what can you tell me" in " ".join(course.prompts[-1])
+
+
 def nobody_is_interrupted(course: Course) -> None:
     assert not course.told(Interrupted, Held)
     assert [reason for _, reason in endings(course)] == ["done"] * len(course.prompts)
@@ -211,6 +232,7 @@ def nobody_is_talked_over(course: Course) -> None:
     said = " ".join(course.prompts[-1])
     assert "tell me" in said
     assert "about the weather" in said
+    assert "user: or the news" in course.prompts[-1]
 
 
 def model_is_called_once(course: Course) -> None:
@@ -226,6 +248,8 @@ def goes_on_at_the_very_sample(course: Course) -> None:
 
 
 def storm_passes(course: Course) -> None:
+    starts = [at for at, part in course.parts if isinstance(part.body, SpeechStarted)]
+    assert len(starts) >= 40
     assert len(course.told(Held)) <= 3
     assert endings(course)[-1][1] == "done"
     assert course.told(Resumed, Interrupted)
@@ -334,6 +358,13 @@ CASES = [
         is_not_cancelled_by_what_came_before,
     ),
     Case(
+        "what the program says is not cut by words of before it that come late",
+        script(ASKS, Wish("your taxi is waiting outside", after_s=1.6), Listen(), Listen(),
+               replies=(NEXT,), manner=Manner(patience_s=0.5),
+               timing=Timing(chunk_s=0.04, transcribe_s=(2.5, 3.0), jitter=1.0)),
+        it_is_said_to_its_end,
+    ),
+    Case(
         "a tool that has begun is not run again after a barge-in",
         script(Say("order a pizza"), Say("and a salad too", after_s=1.4), STOPS, Listen(),
                Listen(at_most_s=4),
@@ -356,7 +387,8 @@ CASES = [
     ),
     Case(
         "a transcript that comes while the user speaks again joins the prompt",
-        script(ASKS, Say("about the weather", after_s=0.7), Listen(), replies=(NEXT,),
+        script(ASKS, Type("or the news", 0.1, beside_s=1.2, ends_turn=True),
+               Say("about the weather", after_s=0.6, rate=2.0), Listen(), replies=(NEXT,),
                timing=Timing(chunk_s=0.04, transcribe_s=(0.8, 1.2), jitter=1.0)),
         nobody_is_talked_over,
     ),

@@ -8,11 +8,13 @@ from tests.live.bench import (
     answering,
     ended,
     final,
+    interim,
     said,
     sound,
     started,
     turn_ended,
 )
+from vivace.live.agenda import Initiative
 from vivace.machines.interrupt import Interrupt
 from vivace.part import Ask, Data, Event, Interrupted, Part, Reset, Say, SpeechEnded
 
@@ -59,6 +61,61 @@ def test_a_transcript_without_a_time_is_not_typed() -> None:
     assert (bench.outstanding, bench.cancelled) == ([1], [])
 
 
+def test_a_transcript_of_what_a_model_has_heard_is_passed_on() -> None:
+    """Subtitles come when the model was asked with the sound already: it is asked once."""
+    for at in (1.5, 3.0, 6.0):  # while it thinks, while it is heard, and after that
+        bench = Bench(END_OF_SPEECH)
+        bench.feed(0.0, started(0.0))
+        bench.feed(1.0, sound(1.0, 1, 0.0), Part(SpeechEnded(1.0)))
+        text = final("What time is it?", 1.0)
+        out = bench.feed(at, text) if at < 2 else []
+        bench.hear(2.0, "Noon.")
+        out = out or bench.feed(at, text) if at < 5 else []
+        bench.over(5.0)
+        out = out or bench.feed(at, text)
+        assert text in out
+        bench.until(60.0)
+        assert [reply.turn for reply in bench.replies] == [1]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_mm_hm_without_a_detector_of_turns_is_no_turn(late: bool) -> None:
+    """Its text comes while the reply goes on, or is being heard without a sound of it told."""
+    bench = Bench()
+    bench.feed(1.0, started(0.0), Part(SpeechEnded(1.0)), final("What time is it?", 1.0))
+    bench.hear(2.0, "It is")
+    if late:
+        bench.feed(3.0, started(3.0), Part(SpeechEnded(3.3)))
+        bench.until(6.0)
+    bench.feed(6.0, final("mm-hm", 3.3))
+    assert bench.told("dismissed") == [{"event": "dismissed", "text": "mm-hm"}]
+    bench.over(8.0)
+    bench.until(60.0)
+    assert [reply.turn for reply in bench.replies] == [1]
+
+
+def test_a_turn_in_two_pieces_without_a_detector_of_turns() -> None:
+    """The second comes while the model thinks about the first: it is asked with both."""
+    bench = Bench()
+    bench.feed(1.0, started(0.0), Part(SpeechEnded(1.0)), final("Turn on", 1.0))
+    bench.feed(1.2, final("the light.", 1.1))
+    assert bench.prompt() == ["user: Turn on", "user: the light."]
+    assert bench.outstanding == [2]
+
+
+def test_a_late_turn_does_not_cut_what_the_program_says() -> None:
+    """It is answered after that: it was said before, and to somebody else."""
+    bench = Bench()
+    bench.feed(1.0, started(0.0), Part(SpeechEnded(1.0, turn_follows=True)))
+    bench.feed(5.0, Part(Say("Your taxi is here.")))
+    bench.until(6.5)
+    bench.hear(6.5, "Your taxi")
+    bench.feed(7.0, final("What time is it?", 1.0), turn_ended(1.0))
+    assert (bench.signals, bench.outstanding) == ([], [1])
+    bench.over(8.0)
+    assert bench.prompt()[-1] == "user: What time is it?"
+
+
 # -- a key that is let go ---------------------------------------------------------------------
 
 
@@ -72,6 +129,34 @@ def test_a_key_let_go_ends_what_is_being_said() -> None:
     bench.over(3.0)
     bench.until(60.0)
     assert (bench.floor(), len(bench.replies)) == ("idle", 1)
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_a_line_typed_while_the_user_speaks_ends_nothing(hears: bool) -> None:
+    """It is answered together with what is being said, of which nothing is lost."""
+    bench = Bench(END_OF_SPEECH) if hears else Bench()
+    bench.feed(1.0, started(1.0))
+    bench.feed(3.0, sound(2.0, 1, 1.0), final("in Paris"), turn_ended(3.0))
+    assert (bench.floor(), bench.replies) == ("user", [])
+    bench.feed(6.0, sound(3.0, 1, 3.0), ended(6.0))
+    bench.feed(6.2, *([] if hears else [final("What time is it?", 6.0)]), turn_ended(6.0))
+    [reply] = bench.replies
+    assert bench.prompt()[0] == "user: in Paris"
+    if hears:
+        assert sum(part.seconds for part in reply.prompt) == 5.0
+    else:
+        assert bench.prompt()[1:] == ["user: What time is it?"]
+
+
+def test_a_key_of_another_clock_hides_no_words() -> None:
+    """Its time is taken for no later than the sound has come."""
+    bench = Bench()
+    bench.feed(2.0, sound(2.0, 1, 0.0), started(1.0), final("What time is it?", 1.9))
+    bench.feed(2.0, turn_ended(1.7e9))
+    assert len(bench.replies) == 1
+    bench.hear(2.5, "Noon.")
+    bench.feed(4.0, started(3.0), interim("no, wait", 4.0))
+    assert bench.cancelled == [1]
 
 
 def test_a_turn_that_ended_before_the_user_went_on_ends_nothing_else() -> None:
@@ -125,6 +210,20 @@ def test_words_over_a_protected_reply_without_a_detector(text: str, answered: bo
     assert (bench.prompt()[-1] == f"user: {text}") == answered
 
 
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_protected_reply_that_ends_otherwise_while_the_user_speaks(stopped: bool) -> None:
+    """Stopped by the program, or out of time: nobody talks over them, and they are answered."""
+    bench = Bench(interrupt=Interrupt.never, answer_within_s=4.0)
+    bench.feed(1.0, *said("What time is it?", 1.0))
+    if stopped:
+        bench.hear(2.0, "It is")
+    bench.feed(4.5, started(4.5))
+    bench.feed(5.5, *([Part(Interrupted(1))] if stopped else []), Part(Ask()))
+    assert (bench.floor(), len(bench.replies)) == ("user", 1)
+    bench.feed(6.0, ended(6.0), final("And in Rome?", 6.0), turn_ended(6.0))
+    assert bench.prompt()[-1] == "user: And in Rome?"
+
+
 def test_a_line_typed_over_a_protected_reply_is_an_answer() -> None:
     """Nobody types "yes" to show that they listen."""
     bench = Bench()
@@ -160,6 +259,36 @@ def test_a_stop_button_after_a_long_noise() -> None:
     bench.until(60.0)
     assert (bench.floor(), len(bench.replies)) == ("idle", 1)
     assert bench.machine.done()
+
+
+def test_stopped_when_the_reply_is_over() -> None:
+    """A button is late: what was heard is told all the same, and again if it is pressed again."""
+    bench = answering("It is noon.")
+    bench.over(3.0)
+    for at in (3.5, 4.0):
+        bench.feed(at, Part(Interrupted(1)))
+        assert bench.signals[-1] == Interrupted(1, "It is noon.")
+
+
+def test_no_silence_is_broken_while_the_user_speaks() -> None:
+    """Not after a reset either, that has freed the floor."""
+    bench = Bench(initiative=Initiative(idle_s=3.0))
+    bench.feed(1.0, started(1.0), Part(Reset(0)))
+    bench.until(20.0)
+    assert bench.replies == []
+    bench.feed(20.0, ended(20.0))
+    bench.until(30.0)
+    assert len(bench.replies) == 1
+
+
+def test_a_guess_at_a_turn_that_comes_to_nothing() -> None:
+    """It is dropped with it, and told to have been wrong."""
+    bench = Bench(speculate=True)
+    bench.feed(1.0, started(0.5), interim("uh", 1.0), ended(1.0), interim("uh", 1.0))
+    assert len(bench.reading) == 1
+    bench.feed(1.5, turn_ended(1.0))
+    assert bench.told("speculated") == [{"event": "speculated", "right": False, "turn": 0}]
+    assert not bench.reading
 
 
 def test_a_wish_after_a_reset_waits_until_the_user_has_stopped() -> None:

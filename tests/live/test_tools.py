@@ -373,6 +373,16 @@ async def test_a_stop_button_after_a_noise_has_stopped_a_call() -> None:
     assert len(model.prompts) == 1
 
 
+async def test_a_stop_button_after_the_reply_has_come_back() -> None:
+    """Nor then: it was to be told when the reply was over, and that was stopped."""
+    model = Model([sound(8.0, "I tell you a story."), call("search", "a", seconds=9.0)])
+    script = [*turn(0.0, "find it"), *noise(1.0, 2.6), (3.5, Part(Interrupted(2))), LATER]
+    agent = LiveModelProcessor(model, tools=TOOLS) + AudioRateLimiter(sample_rate=16_000)
+    seen = await play(agent, script)
+    assert len(model.prompts) == 1
+    assert endings(seen) == [(2.0, 1, "interrupted"), (3.5, 2, "interrupted")]
+
+
 class Orders(Processor):
     """Orders unless the prompt says that it has; then tells of it, and asks how long it takes."""
 

@@ -667,7 +667,7 @@ def test_a_turn_ended_by_the_program_begins_anew(item: Item) -> None:
 
 
 def let_go(sample: int) -> Part:
-    return Part(TurnEnded(sample / RATE))
+    return Part(TurnEnded(sample / RATE), at=sample / RATE)
 
 
 def test_a_key_let_go_waits_for_the_text() -> None:
@@ -693,6 +693,19 @@ def test_a_key_let_go_in_silence() -> None:
     bench = Bench()
     bench.feed(*talk([], 170), let_go(170))
     assert (bench.passed[-1], bench.jobs) == (let_go(170), [])
+
+
+def test_a_line_typed_while_somebody_speaks_is_no_key() -> None:
+    """Its end passes, and the text covers all that is said; after the speech it is one."""
+    bench = Bench()
+    speech = [(100, 250)]
+    items = list(talk(speech, 270))
+    at = next(n for n, item in enumerate(items) if isinstance(item.body, SpeechStarted)) + 5
+    bench.converse(iter([*items[:at], Part("typed"), let_go(150), *items[at:]]))
+    assert let_go(150) in bench.passed
+    assert bench.texts[-1] == heard(words((100, 250)), 250)
+    bench.feed(Part("typed"), let_go(270))
+    assert bench.passed[-2:] == [Part(words((100, 250)), at=2.5), let_go(270)]
 
 
 def test_a_key_let_go_before_the_end_of_speech_is_told() -> None:
@@ -750,6 +763,22 @@ def test_a_key_let_go_while_the_transcriber_fails() -> None:
     bench.feed(*talk([(100, 150)], 170), let_go(170))
     assert bench.fail() == [heard("", 150)]
     assert bench.passed[-1] == let_go(170)
+
+
+@pytest.mark.parametrize("at", [0.0, 1.7e9, -5.0])
+def test_a_key_of_another_clock(at: float) -> None:
+    """Its turn goes up to the newest sound, and the next one begins there."""
+    bench = Bench()
+    speech = [(100, 150), (300, 350)]
+    items = list(talk(speech, 400))
+    first = [item for item in items if (item.at or 0.0) < 1.8]
+    bench.converse(iter(first))
+    bench.feed(Part(TurnEnded(at), at=at))
+    assert bench.passed[-1] == let_go(180)
+    bench.converse(iter(items[len(first) :]))
+    bench.feed(Part(TurnEnded(at), at=at))
+    finals = [part.text for part in bench.passed if part.text]
+    assert finals == [words((100, 150)), words((300, 350))]
 
 
 def test_speech_after_the_key_is_another_turn() -> None:

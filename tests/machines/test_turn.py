@@ -484,6 +484,17 @@ def test_a_key_waits_for_a_promised_text() -> None:
                 assert machine.tick(9.0) == over(1.2)
 
 
+def test_a_line_typed_while_somebody_speaks_ends_no_turn() -> None:
+    """What is said goes on; in a pause it waits for the text of what was said."""
+    bench = Bench()
+    bench.feed(0.0, started(0.0))
+    assert bench.feed(1.0, Part("typed"), Part(TurnEnded(1.0))) == []
+    bench.feed(2.0, ended(2.0))
+    assert bench.machine.feed(Part("typed"), 2.1) == [Part("typed")]
+    assert bench.machine.feed(Part(TurnEnded(2.1)), 2.1) == []
+    assert bench.feed(2.2, text("Hello", 2.0)) == over(2.1, "Hello")
+
+
 def test_a_key_of_before_ends_nothing_since() -> None:
     """It passes; the pause that came after it is decided as ever."""
     bench = Bench()
@@ -494,15 +505,27 @@ def test_a_key_of_before_ends_nothing_since() -> None:
     assert bench.judge(3.2, 1.0) == over(3.0, "Hello")
 
 
-def test_a_final_text_is_given_once() -> None:
-    """Whoever else gives it has heard of the key, which came when this machine had decided."""
+@pytest.mark.parametrize(
+    "text_of_it",
+    [
+        Part("hello there", at=1.0),
+        Part("Hello, there.", at=2),
+        Part("hello there", metadata={"is_final": True}),
+    ],
+)
+def test_a_final_text_is_given_once(text_of_it: Part) -> None:
+    """Whoever else gives it did not know that this machine had decided, and may write it better."""
     bench = Bench()
     bench.feed(0.0, started(0.0))
     bench.feed(1.0, ended(1.0))
-    bench.feed(1.1, text("Hello", 1.0))
-    assert bench.judge(1.3, 1.0) == over(1.0, "Hello")
-    assert bench.machine.feed(Part("Hello", at=1.0), 1.3) == []
-    assert bench.machine.feed(Part("Goodbye", at=1.0), 1.3) == [Part("Goodbye", at=1.0)]
+    bench.feed(1.1, text("hello there", 1.0))
+    assert bench.judge(1.3, 1.0) == over(1.0, "hello there")
+    assert bench.machine.feed(text_of_it, 1.3) == []
+    other, typed = Part("Goodbye", at=1.0), Part("hello there")
+    assert bench.machine.feed(other, 1.3) == [other]
+    assert bench.machine.feed(typed, 1.3) == [typed]
+    bench.feed(2.0, started(2.0))
+    assert bench.machine.feed(text_of_it, 2.5) == [text_of_it]  # said once more
 
 
 def test_a_text_that_somebody_else_makes_final_is_not_repeated() -> None:

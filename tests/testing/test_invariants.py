@@ -12,7 +12,10 @@ from vivace.part import (
     PlayedTo,
     Reset,
     Resumed,
+    SpeechEnded,
+    SpeechStarted,
     TurnComplete,
+    TurnEnded,
 )
 from vivace.part import Played as PlayedOut
 from vivace.testing.accounts import (
@@ -21,6 +24,7 @@ from vivace.testing.accounts import (
     Bounds,
     CountersAddUp,
     FailsAsTold,
+    TalksOverNobody,
     WordsOnce,
 )
 from vivace.testing.ears import Sound, Sounds
@@ -247,6 +251,26 @@ def test_who_waits_for_an_answer_is_known() -> None:
     assert told == "after 15 s of silence the floor is agent"
     sounds.add(Sound("a", 5, heard=5))
     assert watch.end(80.0) == "nobody has answered 'a'"
+
+
+def test_who_talks_over_somebody_is_known() -> None:
+    """What ends the speech is its end or a key, not a typed line nor the end of a turn before."""
+    asked = News({"event": "asked", "turn": 1})
+    stages = Stages(("source", "detect_turn", "live_model_processor"))
+    begins, ends = Passed(1, Part(SpeechStarted(2.0))), Passed(1, Part(SpeechEnded(3.0)))
+    key, late = Passed(1, Part(TurnEnded(2.5))), Passed(1, Part(TurnEnded(1.0)))
+    typed, said = Passed(1, Part("so")), Passed(1, Part("so", at=2.4))
+    told = "reply 1 was asked while the user spoke, since 2 s"
+    for before, broken in (
+        ([], False),
+        ([begins], True),
+        ([begins, ends], False),
+        ([begins, said, key], False),
+        ([begins, typed, key], True),
+        ([begins, late], True),
+        ([Passed(2, begins.part)], False),
+    ):
+        assert seen(TalksOverNobody(), [stages, *before, asked]) == (told if broken else "")
 
 
 def test_a_call_without_a_response_is_known() -> None:

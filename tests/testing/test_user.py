@@ -108,6 +108,17 @@ async def test_types_and_is_sent_to() -> None:
     assert user.typed == ["typed"]
 
 
+async def test_types_beside_what_is_said() -> None:
+    """Later, while the next step is under way; and may end the turn with it."""
+    steps = (Type("typed", 0.1, beside_s=0.6, ends_turn=True), Say("one two", 0.2, rate=2.0))
+    found, user, others = await sounds_of(*steps)
+    assert [begin for begin, _, _ in found] == [0.3, 0.8]
+    bodies = [part.body for _, part in others]
+    assert bodies == ["typed", signals.TurnEnded(0.7)]
+    assert [round(at, 1) for at, _ in others] == [0.7, 0.7]
+    assert user.typed == ["typed"]
+
+
 async def test_the_program_wishes() -> None:
     """Among the sound goes what it wants said, or that the model is to be asked."""
     _, user, others = await sounds_of(Wish("so be it", 0.3, protected=True), Wish(after_s=0.4))

@@ -270,6 +270,8 @@ class Recording:
                 if not any(later.heard for later in self.turns.values() if later.number > number):
                     self._fall_silent(self.turns[number], at)
                 self._left = b"", []
+                if self.turns[number].over_at is not None:
+                    return  # a button is pressed when the reply is over
                 self.turns[number].interrupted_at = at
                 self.turns[number].cut_to = heard
                 self.turns[number].words = _cut(self.turns[number].words, heard)

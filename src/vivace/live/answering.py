@@ -275,11 +275,10 @@ class Answering:
         return [status, self.news.complete(job.turn, "failed")]
 
     def with_heard(self, signal: Interrupted) -> Interrupted:
-        """The program's signal, with what was heard of the reply that it makes void."""
-        out = self.replies.out
-        if signal.heard or out is None or signal.turn < self.floor.turn:
+        """The program's signal, with what was heard of the newest reply."""
+        if signal.heard or signal.turn < self.floor.turn:
             return signal
-        return Interrupted(signal.turn, self._ledger.heard(out.turn).text)
+        return Interrupted(signal.turn, self._ledger.heard(self.floor.turn).text)
 
     def voided(self, turn: int, now: float) -> list[Output]:
         """Somebody else has interrupted: the reply is over, and nothing is owed."""
@@ -289,7 +288,7 @@ class Answering:
         out: list[Output] = []
         if self.replies.may_come_back:  # it was interrupted already, and now for good
             out, self.owed = self.replies.drop_back(), False
-            self.tools.give_up_lost()
+        self.tools.give_up_lost()
         if reply is not None:
             self.memory.add_reply(reply.turn, now, interrupted=True)
             out += [*self.replies.cancel(), self.news.complete(reply.turn, "interrupted")]
@@ -322,6 +321,8 @@ class Answering:
             return False
         if self.memory.typed:
             return True
+        if self.replies.says and all((it.at or 0.0) <= self.asked_to for it in self.memory.said):
+            return False  # it is no answer to what was said before, which is answered after it
         said = Overlap(text=self.memory.text, over=True)
         return not self.forgets() and self.overlap.judge(said)
 

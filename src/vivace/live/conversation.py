@@ -174,6 +174,8 @@ class Conversation(Machine):
         if before != State.IDLE:
             self._idle_since = now
             self._agent.owed |= bool(self._memory.said)  # said while others were heard
+            if self._speaking and self._memory.spoken:  # over what nothing interrupts
+                return self._agent.happened(Event.SPEECH_STARTED, now)
         if self._wanted():
             asks = self._agent.owed or self._agent.seen
             self._agent.wish = None if asks else self._agenda.next()
@@ -201,8 +203,7 @@ class Conversation(Machine):
                 self._news.latency.speech_ended(min(now, self._heard.when(at)))
                 return [part, *self._speech_ended(ended, now)]
             case TurnEnded(at=at):
-                said = self._stopped(at, now) if at > self._speaking_since else []
-                return [part, *said, *self._turn_ended(now)]
+                return [part, *self._let_go(at, now), *self._turn_ended(now)]
             case Say() | Ask() as wish:
                 refused = self._agenda.add(wish)
                 return [self._news.failed("wish", refused, now)] if refused else []
@@ -237,11 +238,12 @@ class Conversation(Machine):
             return out + self._agent.judged(self._overlap.began(now, probability), now)
         return out + self._replies.read_ahead()
 
-    def _stopped(self, at: float, now: float) -> list[Output]:
-        """The turn has ended, and with it what is being said, though nobody has told its end."""
-        if not self._speaking:
+    def _let_go(self, at: float, now: float) -> list[Output]:
+        """A key was, and what is being said is over, though nobody has told its end."""
+        # A line may be typed beside it, and the end of a turn before it be told late.
+        if not self._speaking or self._memory.typed or at <= self._speaking_since:
             return []
-        self._agent.ended_at = at
+        self._agent.ended_at = self._heard.no_later(at)
         ended = SpeechEnded(at, transcript_follows=True, turn_follows=True)
         return self._speech_ended(ended, now)
 
@@ -260,9 +262,8 @@ class Conversation(Machine):
 
     def _ended_by_itself(self, now: float) -> list[Output]:
         """Nobody detects ends of turns: the turn ends with what the model is triggered by."""
-        paused = self._floor.state in (State.PAUSE, State.VERDICT)
-        silent = paused or (self._agent.protected() and not self._speaking)
-        if not silent or not self._nobody_ends_it:
+        silent = self._floor.state == State.PAUSE or self._floor.replying
+        if self._speaking or not silent or not self._nobody_ends_it:
             return []
         if self._manners.trigger == AudioTriggerMode.END_OF_SPEECH or self._memory.said:
             return self._turn_ended(now)
@@ -270,8 +271,12 @@ class Conversation(Machine):
 
     def _text(self, part: Part, now: float) -> list[Output]:
         out: list[Output] = [part]
+        # A text of what was said before the reply was asked for comes late, and says nothing new.
+        new = part.at is None or part.at > self._agent.asked_to
         if interim := is_interim(part):
             self._news.latency.mark("transcript", now)
+        elif self._memory.hears and not new:
+            return out  # the model has heard it
         elif part.text.strip():
             self._memory.said.append(part)
             self._agenda.user_was_heard()
@@ -280,8 +285,6 @@ class Conversation(Machine):
                 self._floor.feed(Event.SPEECH_ENDED, now)
                 # What was spoken is over: its end was told before, or nobody tells ends of speech.
                 self._nobody_ends_it = is_spoken(part)
-        # A text of what was said before the reply was asked for comes late, and says nothing new.
-        new = part.at is None or part.at > self._agent.asked_to
         says = not self._overlap.forgets(part.text, interim=interim)
         if new and self._floor.replying and not self._agent.protected():
             takes = self._overlap.understood(part.text, now, part.at, interim=interim)
@@ -341,10 +344,12 @@ class Conversation(Machine):
         answer = new if self._floor.replying else self._agent.owed or self._agent.seen
         out = self._agent.happened(Event.TURN_ENDED if answer else Event.TURN_EMPTY, now)
         if not answer:
+            out += self._replies.stop_reading() if self._replies.guessing else []
             memory.forget_turn()
             self._news.latency.forget_turn()
         elif self._floor.state == State.USER:  # more is coming, and answered together with this
             memory.take_turn(now)
+            memory.spoken = self._speaking  # and they go on
         return out
 
     def _set_aside(self, now: float) -> list[Output]:
@@ -363,16 +368,12 @@ class Conversation(Machine):
     def _played(self, turn: int, reason: TurnReason, now: float) -> list[Output]:
         if turn != self._floor.turn or not self._floor.replying:
             return []
-        protected = self._agent.protected()
         self._memory.add_reply(turn, now, interrupted=False)
         self._replies.over()
         if reason == "done" and now - self._dismissed_at <= _ANSWERED_S:
             self._memory.said = self._dismissed + self._memory.said
         self._dismissed, self._dismissed_at = [], -math.inf
-        out = self._agent.happened(Event.REPLY_OVER, now, turn)
-        if protected and self._speaking:
-            out += self._agent.happened(Event.SPEECH_STARTED, now)
-        return out
+        return self._agent.happened(Event.REPLY_OVER, now, turn)
 
     def _reset(self, turn: int, now: float) -> list[Output]:
         self._memory.forget_turn()
@@ -393,6 +394,6 @@ class Conversation(Machine):
     # -- when ---------------------------------------------------------------------------------
 
     def _idle_due(self) -> float:
-        if self._floor.state != State.IDLE or self._finishing:
+        if self._floor.state != State.IDLE or self._finishing or self._speaking:
             return math.inf
         return self._agenda.idle_due(self._idle_since)

@@ -25,7 +25,7 @@ class Memory:
     def __init__(self, window: Window, ledger: Ledger, *, hears: bool) -> None:
         self._window = window
         self._ledger = ledger
-        self._hears = hears
+        self.hears: bool = hears  # the model is given the sound
         self._stash: deque[Part] = deque()
         self._work: list[Output] = []
         self.stash_dropped: int = 0
@@ -38,7 +38,7 @@ class Memory:
 
     def hear(self, audio: Audio, *, listening: bool) -> None:
         """Keep the sound, for a model that hears."""
-        if self._hears:
+        if self.hears:
             self.sound.hear(audio, listening=listening)
 
     @property

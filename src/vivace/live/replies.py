@@ -105,6 +105,11 @@ class Replies:
         return [*out, *(Tell(made, part) for part in turn), Tell(made, PromptEnded())]
 
     @property
+    def says(self) -> bool:
+        """True while what is out is the program's own words."""
+        return self.out is not None and self.out.made.said
+
+    @property
     def guessing(self) -> bool:
         """True while a reply is being made on a guess."""
         return self._ahead is not None and self._ahead.guess is not None

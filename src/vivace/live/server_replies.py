@@ -72,10 +72,11 @@ class ServerReplies:
 
     def with_heard(self, signal: Interrupted) -> Interrupted:
         """The program's signal, with what was heard of the last reply that it makes void."""
-        void = [turn for turn in self._unplayed if turn <= signal.turn]
-        if signal.heard or not void:
+        if signal.heard:
             return signal
-        return Interrupted(signal.turn, self._ledger.heard(void[-1]).text)
+        void = [turn for turn in self._unplayed if turn <= signal.turn]
+        turn = void[-1] if void else min(self.turns.turn, signal.turn)
+        return Interrupted(signal.turn, self._ledger.heard(turn).text)
 
     # -- what is heard ------------------------------------------------------------------------
 

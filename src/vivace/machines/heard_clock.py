@@ -33,6 +33,10 @@ class HeardClock:
         self._behind = min(self._behind, now - heard_at)
         return now - heard_at - self._behind
 
+    def no_later(self, at: float) -> float:
+        """Media time `at`, or the newest that there is sound of, if that is earlier."""
+        return at if math.isinf(self._behind) else min(at, self.heard_at)
+
     def when(self, at: float) -> float:
         """Media time `at` on the clock; infinite where no sound has come."""
         return at + self._behind

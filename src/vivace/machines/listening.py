@@ -16,12 +16,14 @@ from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.machine import Item, Job, JobDone, JobFailed, Machine, Output
 from vivace.machines.pressure import Shedding
+from vivace.machines.transcripts import is_spoken
 from vivace.part import Audio, Data, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
 __all__ = ["ListeningMachine", "ListeningRules", "TranscribeAudio"]
 
 _TOLD_LATE_S = 0.5  # how long after it began a start of speech may be told
 _ON_ITS_WAY_S = 0.25  # sound may come so much later than the key that was let go after it
+_NO_TIME_S = 1.0  # so far ahead of the sound, a key's time is none
 _JUMP_S = 0.02  # media time that is further off than this has jumped
 
 
@@ -113,6 +115,7 @@ class ListeningMachine(Machine):
         self._working: tuple[TranscribeAudio, _Span] | None = None
         self._next: deque[_Span] = deque()
         self._key: _Key | None = None
+        self._typed = False  # a line, whose end may follow
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
@@ -124,7 +127,13 @@ class ListeningMachine(Machine):
             case Part(body=SpeechEnded(at=at)):
                 ended = item.derive(body=SpeechEnded(at, transcript_follows=True))
                 return [ended, *self._end(at)]
-            case Part(body=TurnEnded(at=at)):  # a key was let go
+            case Part(body=str(), role="user") if not is_spoken(item):
+                self._typed = True
+                return [item]
+            case Part(body=TurnEnded(at=at)):
+                typed, self._typed = self._typed, False
+                if typed and self._speaking:  # a line beside what is being said, which goes on
+                    return [item]
                 return self._let_go(item, at, now)
             case Part(body=Reset()):
                 self._reset()
@@ -226,6 +235,10 @@ class ListeningMachine(Machine):
 
         Nobody else has to know which text is final, so that one follows from here.
         """
+        heard, frame = self._heard(), self._frame(at)
+        if at <= 0 or not self._base <= frame <= heard + self._format.rate * _NO_TIME_S:
+            at = self._time(heard)  # of another clock, or of none
+            item = item.derive(body=TurnEnded(at), at=at)
         self._key = _Key(item, self._frame(at), now + _ON_ITS_WAY_S)
         return self._key_turn(now)
 

@@ -14,6 +14,7 @@ import msgspec
 from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.machine import Announce, Item, Job, JobDone, JobFailed, Machine, Output
+from vivace.machines.transcripts import is_spoken
 from vivace.part import Audio, Data, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
 __all__ = ["JudgeTurn", "TurnMachine", "TurnRules", "is_unfinished"]
@@ -67,9 +68,10 @@ class TurnMachine(Machine):
         self._probability: float | None = None
         self._text = ""
         self._text_at: float | None = None
-        self._given: tuple[str, float | None] = ("", None)  # the text of the newest turn
+        self._given = ""  # the text of the newest turn, until the user speaks again
         self._let_go: float | None = None  # a key was, and the turn ends there
         self._speaking = False
+        self._typed = False  # a line, whose end may follow
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
@@ -77,7 +79,7 @@ class TurnMachine(Machine):
                 self._hear(audio, item.at)
                 return [item]
             case Part(body=SpeechStarted()):
-                self._speaking = True
+                self._speaking, self._given = True, ""
                 self._ended = None if self._let_go is None else self._ended
                 return [item]
             case Part(body=SpeechEnded() as ended):
@@ -86,14 +88,18 @@ class TurnMachine(Machine):
             case Part(body=str(text), role="user") if item.metadata.get("interim"):
                 self._text, self._text_at = text, item.at
                 return [item, *self._decide(now)]
-            case Part(body=str(text), role="user", at=float() as at):  # final already
-                if (text, at) == self._given:
+            case Part(body=str(text), role="user") if is_spoken(item):  # final already
+                if self._given and _same(text, self._given):
                     return []  # by this machine, which could not know that it would come
                 self._text = ""
                 return [item]
+            case Part(body=str(), role="user"):
+                self._typed = True
+                return [item]
             case Part(body=TurnEnded(at=at)):  # somebody else has ended it: a key was let go
-                if self._ended is not None and at < self._ended.at:
-                    return [item]  # an older one, and what was said since is another
+                beside, self._typed = self._typed and self._speaking, False
+                if beside or (self._ended is not None and at < self._ended.at):
+                    return [item]  # of a line, or an older one: what is said since is another
                 self._let_go = at
                 return self._decide(now)
             case Part(body=Reset()) | Reset():
@@ -185,10 +191,16 @@ class TurnMachine(Machine):
 
     def _end(self, at: float) -> list[Output]:
         text = self._text
-        self._given = (text, self._text_at)
+        self._given = text or self._given
         self._forget()
         out: list[Output] = [Part(text, at=at)] if text else []
         return [*out, Part(TurnEnded(at), at=at), Announce(TurnEnded(at))]
+
+
+def _same(text: str, other: str) -> bool:
+    """True if these are the same words: capitals and points are put in late."""
+    words, others = (re.findall(r"\w+", it.casefold()) for it in (text, other))
+    return words == others
 
 
 def is_unfinished(text: str) -> bool:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 
 from vivace.live.agenda import Initiative
-from vivace.part import Ask, Audio, Call, Interrupted, Part, PlayedTo, Response
+from vivace.part import (
+    Ask,
+    Audio,
+    Call,
+    Interrupted,
+    Part,
+    PlayedTo,
+    Response,
+    SpeechEnded,
+    SpeechStarted,
+    TurnEnded,
+)
 from vivace.testing.ears import Sound, Sounds
 from vivace.testing.invariants import _Watch
 from vivace.testing.witness import Called, Event, Gave, Got, News, Passed, Stages, Told
@@ -16,6 +27,7 @@ __all__ = [
     "Bounds",
     "CountersAddUp",
     "FailsAsTold",
+    "TalksOverNobody",
     "WordsOnce",
 ]
 
@@ -181,6 +193,43 @@ class WordsOnce(_Watch):
         after = self._follow()[1]
         spoken = [it.word for it in after if it.to_agent and it.heard == it.slots]
         return " ".join([*spoken, *self._typed[self._sent :]])
+
+
+class TalksOverNobody(_Watch):
+    """No reply is begun while the user speaks, as far as the agent has been told."""
+
+    name = "talks over nobody"
+    sees: tuple[type[Event], ...] = (Stages, Passed, News)
+
+    def __init__(self) -> None:
+        self._before = 0  # the stage before the conversation
+        self._since: float | None = None  # media time since when the user speaks
+        self._typed = False  # a line, that a `TurnEnded` may follow
+
+    def see(self, event: Event, at: float) -> str | None:
+        match event:
+            case Stages(paths=paths):
+                live = [i for i, path in enumerate(paths) if path.endswith("live_model_processor")]
+                self._before = live[-1] - 1 if live else 0
+            case Passed(stage=stage, part=part) if stage == self._before:
+                self._passed(part)
+            case News(facts={"event": "asked" | "saying" | "brought_back" as what, "turn": turn}):
+                if self._since is not None:
+                    return f"reply {turn} was {what} while the user spoke, since {self._since:g} s"
+        return None
+
+    def _passed(self, part: Part) -> None:
+        match part.body:
+            case SpeechStarted(at=at):
+                self._since = at
+            case SpeechEnded():
+                self._since = None
+            case str():
+                self._typed |= part.role == "user" and part.at is None
+            case TurnEnded(at=at):
+                key = self._since is not None and at > self._since and not self._typed
+                self._since = None if key else self._since
+                self._typed = False
 
 
 class AskedForSomething(_Watch):

@@ -113,10 +113,15 @@ class SideTalk(_Step, frozen=True, tag="side_talk"):
 
 
 class Type(_Step, frozen=True, tag="type"):
-    """Sends a text message, `after_s` after what came before."""
+    """Sends a text message, `after_s` after what came before.
+
+    beside_s: it is sent so much later, beside what comes next. ends_turn: `TurnEnded` follows.
+    """
 
     text: str
     after_s: float = 0.5
+    beside_s: float = 0.0
+    ends_turn: bool = False
 
 
 class Wish(_Step, frozen=True, tag="wish"):

@@ -125,7 +125,9 @@ def _side_talk(draw: random.Random, words: _Words) -> Step:
 
 
 def _type(draw: random.Random, words: _Words) -> Step:
-    return Type(" ".join(words.some(1, 4)), round(draw.uniform(0.2, 5.0), 2))
+    text, after_s = " ".join(words.some(1, 4)), round(draw.uniform(0.2, 5.0), 2)
+    beside_s = draw.choice([0.0, round(draw.uniform(0.0, 4.0), 2)])
+    return Type(text, after_s, beside_s, ends_turn=draw.random() < 0.5)
 
 
 def _wish(draw: random.Random, words: _Words) -> Step:

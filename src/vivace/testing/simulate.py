@@ -23,6 +23,7 @@ from vivace.testing.accounts import (
     Bounds,
     CountersAddUp,
     FailsAsTold,
+    TalksOverNobody,
     WordsOnce,
 )
 from vivace.testing.agent import Agent, Cast, standard_agent
@@ -279,6 +280,7 @@ def _invariants(dialogue: Dialogue, sounds: Sounds, user: User) -> list[Invarian
         FailsAsTold((*fails, *_TOOLS_FAIL) if dialogue.manner.tools else fails),
         words,
         AskedForSomething(),
+        TalksOverNobody(),
         AnsweredInTime(words, _SILENCE_S, tools=dialogue.manner.tools, left=left),
     ]
 

@@ -122,7 +122,12 @@ class User:
         due = []
         while self._inbox and self._inbox[0][0] <= at:
             due.append(heapq.heappop(self._inbox)[2])
+            self.typed += [due[-1].text] if isinstance(due[-1].body, str) else []
         return due
+
+    def _end_turn(self, at: float) -> None:
+        media = round(at - self._start, 6)
+        self.send(Part(signals.TurnEnded(media), at=media), at)
 
     def _level(self, at: float) -> int:
         """What is heard in the slot that begins `at`."""
@@ -167,19 +172,19 @@ class User:
         match step:
             case Say(key_s=key_s):
                 self._speak(step.text, step.rate, step.pause_s)
-                if key_s is not None:
-                    let_go = at + len(self._levels) * SLOT_S + key_s
-                    media = round(let_go - self._start, 6)
-                    self.send(Part(signals.TurnEnded(media), at=media), let_go)
+                if key_s is not None:  # the step is over when the key is let go
+                    self._end_turn(at + len(self._levels) * SLOT_S + key_s)
+                    self._levels.extend([0] * round(key_s / SLOT_S))
             case SideTalk(loud=loud, clear=clear):
                 self._speak(step.text, step.rate, loud=loud, clear=clear, to_agent=False)
             case TalkOver():
                 self._speak(step.text, step.rate, to_agent=not isinstance(step, Backchannel))
             case Cough(seconds=seconds, loud=loud):
                 self._sound(Sound("", max(1, round(seconds / SLOT_S)), loud, to_agent=False))
-            case Type(text=text):
-                self.typed.append(text)
-                self.send(Part(text), at)
+            case Type(text=text, beside_s=beside_s, ends_turn=ends_turn):
+                self.send(Part(text), at + beside_s)
+                if ends_turn:
+                    self._end_turn(at + beside_s)
             case Wish(text=text, protected=protected):
                 wish = signals.Say(text, protected=protected) if text else signals.Ask()
                 self.send(Part(wish), at)
