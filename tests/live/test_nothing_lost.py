@@ -61,13 +61,20 @@ def test_a_transcript_without_a_time_is_not_typed() -> None:
     assert (bench.outstanding, bench.cancelled) == ([1], [])
 
 
-def test_a_transcript_of_what_a_model_has_heard_is_passed_on() -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        final("What time is it?", 1.0),
+        final("What time is it?", 1.05),
+        Part("What time is it?", metadata={"is_final": True}),
+    ],
+)
+def test_a_transcript_of_what_a_model_has_heard_is_passed_on(text: Part) -> None:
     """Subtitles come when the model was asked with the sound already: it is asked once."""
     for at in (1.5, 3.0, 6.0):  # while it thinks, while it is heard, and after that
         bench = Bench(END_OF_SPEECH)
         bench.feed(0.0, started(0.0))
         bench.feed(1.0, sound(1.0, 1, 0.0), Part(SpeechEnded(1.0)))
-        text = final("What time is it?", 1.0)
         out = bench.feed(at, text) if at < 2 else []
         bench.hear(2.0, "Noon.")
         out = out or bench.feed(at, text) if at < 5 else []
@@ -114,6 +121,29 @@ def test_a_late_turn_does_not_cut_what_the_program_says() -> None:
     assert (bench.signals, bench.outstanding) == ([], [1])
     bench.over(8.0)
     assert bench.prompt()[-1] == "user: What time is it?"
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_a_text_that_comes_after_its_turn_has_ended_over_a_reply(key: bool) -> None:
+    """Nobody will end that turn once more: it is answered as soon as it is known."""
+    bench = answering("It is")
+    bench.feed(3.0, started(2.5))
+    late = Part(SpeechEnded(2.9, turn_follows=True))
+    bench.feed(3.1, *([turn_ended(2.95), late] if key else [late, turn_ended(2.9)]))
+    bench.feed(3.5, final("And in Rome?", 2.9))
+    assert bench.prompt()[-1] == "user: And in Rome?"
+    assert bench.outstanding == [2]
+
+
+def test_lines_typed_over_a_reply_wait_for_their_own_end() -> None:
+    """Whoever has spoken before that without a detector of turns."""
+    bench = Bench()
+    bench.feed(1.0, started(0.0), Part(SpeechEnded(1.0)), final("What time is it?", 1.0))
+    bench.hear(2.0, "It is")
+    bench.feed(3.0, final("in Rome"))
+    bench.feed(3.5, final("in Georgia"), turn_ended(3.5))
+    assert bench.prompt()[-2:] == ["user: in Rome", "user: in Georgia"]
+    assert [reply.turn for reply in bench.replies] == [1, 2]
 
 
 # -- a key that is let go ---------------------------------------------------------------------
@@ -195,6 +225,33 @@ def test_sound_over_a_protected_reply_is_answered_after_it(detected: bool) -> No
     bench.over(9.0)
     bench.until(60.0)
     assert (bench.floor(), len(bench.replies)) == ("idle", 2)
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_protected_reply_that_ends_before_the_turn_over_it(stopped: bool) -> None:
+    """A detector has still to tell whether the user has finished: nobody speaks until then."""
+    bench = hears(interrupt=Interrupt.never)
+    bench.feed(3.0, started(3.0))
+    bench.feed(5.0, sound(2.0, 2, 3.0), Part(SpeechEnded(5.0, turn_follows=True)))
+    if stopped:
+        bench.feed(5.2, Part(Interrupted(1)))
+    else:
+        bench.over(5.2)
+    bench.feed(5.3, Part(Say("Your taxi is here.")))
+    assert (bench.floor(), bench.outstanding) == ("pause", [])
+    bench.feed(6.0, turn_ended(5.0))
+    assert bench.replies[-1].prompt[-1].seconds >= 2.0
+    assert len(bench.replies) == 2
+
+
+def test_what_is_said_when_the_end_of_a_cough_is_told_is_kept() -> None:
+    """A model that hears is given all of it."""
+    bench = hears()
+    bench.feed(3.2, started(3.0), sound(0.2, 3, 3.0), Part(SpeechEnded(3.2, turn_follows=True)))
+    bench.feed(4.0, started(3.9))
+    bench.feed(4.2, sound(0.5, 2, 3.7), turn_ended(3.2))
+    bench.feed(7.0, sound(2.8, 2, 4.2), Part(SpeechEnded(7.0, turn_follows=True)), turn_ended(7.0))
+    assert bench.replies[-1].prompt[-1].seconds >= 3.0
 
 
 @pytest.mark.parametrize(("text", "answered"), [("Stop that.", True), ("mm-hm", False)])

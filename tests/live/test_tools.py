@@ -383,6 +383,41 @@ async def test_a_stop_button_after_the_reply_has_come_back() -> None:
     assert endings(seen) == [(2.0, 1, "interrupted"), (3.5, 2, "interrupted")]
 
 
+@pytest.mark.parametrize("inside", [True, False])
+async def test_a_tool_may_ask_a_live_agent(inside: bool) -> None:
+    """That is a conversation of its own, whose replies have numbers of their own."""
+    expert = LiveModelProcessor(Model(["It is sunny."] * 5, ["It is sunny."] * 5))
+
+    @tool
+    async def ask() -> str:
+        question = [Part("weather?"), Part(TurnEnded(0.0))]
+        return " ".join([it.text async for it in expert(question) if it.role == "model"])
+
+    model = Model([call("ask", "a")], ["Sunny."])
+    if inside:
+        agent = LiveModelProcessor(Tools(model, [ask]))
+    else:
+        agent = LiveModelProcessor(model, tools=[ask])
+    seen = await play(agent, [*turn(0.0, "well?"), LATER])
+    assert endings(seen) == [(0.0, 1, "done")]
+    assert heard(seen)[-1][2] == "Sunny."
+
+
+@pytest.mark.parametrize("name", ["look", "order"])
+async def test_a_result_is_as_long_as_the_prompt_has_room_for(name: str) -> None:
+    """It is cut, also for a reply that waits for it."""
+
+    @tool(name=name, scheduling="blocking" if name == "look" else "when_idle")
+    async def reads() -> str:
+        return "word " * 100_000
+
+    model = Model([call(name, "a")], ["That was long."])
+    agent = LiveModelProcessor(model, tools=[reads], max_tokens=1000)
+    await play(agent, [*turn(0.0, "read it"), LATER])
+    [result] = [it for part in model.prompts[1] if (it := part.function_response)]
+    assert 0 < len(str(result.result)) < 5000
+
+
 class Orders(Processor):
     """Orders unless the prompt says that it has; then tells of it, and asks how long it takes."""
 
@@ -801,6 +836,17 @@ async def test_each_result_enters_once_whatever_happens(
     assert len(set(ended)) == len(ended)
     started = [it["turn"] for it in news(seen, "asked")]
     assert sorted(ended) == started
+
+
+def test_what_would_be_asked_twice_is_told_when_the_agent_is_built() -> None:
+    """A live agent in another, and a tool in both places."""
+    live = LiveModelProcessor(Model())
+    for inner in (live, Model() + live):
+        with pytest.raises(StageError, match="turns of its own"):
+            LiveModelProcessor(inner)
+    with pytest.raises(StageError, match="look: given to Tools and"):
+        LiveModelProcessor(Tools(Model(), [look, silent]), tools=[look])
+    LiveModelProcessor(Tools(Model(), [silent]), tools=[look])
 
 
 def test_tools_are_checked_when_the_agent_is_built() -> None:

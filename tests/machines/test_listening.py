@@ -708,6 +708,17 @@ def test_a_line_typed_while_somebody_speaks_is_no_key() -> None:
     assert bench.passed[-2:] == [Part(words((100, 250)), at=2.5), let_go(270)]
 
 
+def test_a_line_typed_long_before_hides_no_key() -> None:
+    """It had no end of its own, and the key is no end of it."""
+    bench = Bench()
+    speech = [(100, 150)]
+    items = list(talk(speech, 160))
+    bench.feed(Part("typed"), *items, let_go(155))
+    bench.answer()
+    assert bench.passed[-1] == let_go(155)
+    assert bench.passed[-2] == Part(words((100, 150)), at=1.55)
+
+
 def test_a_key_let_go_before_the_end_of_speech_is_told() -> None:
     """The turn goes up to the key; the end of speech that is told then has an empty text."""
     bench = Bench()

@@ -495,6 +495,14 @@ def test_a_line_typed_while_somebody_speaks_ends_no_turn() -> None:
     assert bench.feed(2.2, text("Hello", 2.0)) == over(2.1, "Hello")
 
 
+def test_a_line_typed_long_before_hides_no_key() -> None:
+    """It had no end of its own, and the key is no end of it."""
+    machine = TurnMachine()
+    machine.feed(Part("typed"), 0.0)
+    machine.feed(started(1.0), 1.0)
+    assert machine.feed(Part(TurnEnded(2.0)), 2.0) == over(2.0)
+
+
 def test_a_key_of_before_ends_nothing_since() -> None:
     """It passes; the pause that came after it is decided as ever."""
     bench = Bench()

@@ -79,6 +79,9 @@ async def check(server: McpServer) -> None:
         await box["fail"].run({})
     with pytest.raises(ToolError, match="a"):
         await add.run({"a": "x"})
+    with pytest.raises(ToolError, match="cannot be sent"):
+        await box["say"].run({"text": "\ud800"})  # which would end the connection
+    assert await box["say"].run({"text": "still"}) == "you said still"
     [picture] = await box["picture"].run({})
     assert (picture["type"], picture["mimeType"]) == ("image", "image/png")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextvars import Context, ContextVar, copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any, Protocol
 from weakref import ref
 
@@ -31,14 +31,14 @@ from vivace.flow.wire import Wires
 from vivace.machines.pressure import Shedding
 from vivace.part import Audio, Part, TurnComplete, is_side_lane
 
-__all__ = ["AT_ONCE", "Run", "Stage", "current_run", "without_run"]
+__all__ = ["AT_ONCE", "CURRENT", "Run", "Stage", "current_run"]
 
 _SIDE_PARTS = 64  # more than any stage has to say at once; then the stage that talks must wait
 _KEPT = 64  # parts of a held reply; then nothing more is taken until it goes on
 AT_ONCE = 64  # parts without a wait; then it is asked whether others must have their turn,
 _TURN_S = 1e-3  # which they must after so long,
 _TURNS = 16  # and after so many times, where no time passes
-_current: ContextVar[Run | None] = ContextVar("vivace_run", default=None)
+CURRENT: ContextVar[Run | None] = ContextVar("vivace_run", default=None)
 
 
 class Stage(Protocol):
@@ -56,23 +56,17 @@ class Stage(Protocol):
 
 def current_run() -> Run:
     """The run that the calling stage belongs to. Raises StageError outside of one."""
-    run = _current.get()
+    run = CURRENT.get()
     if run is None:
         raise StageError("no run is under way here; call the processor as `processor(source)`")
     return run
-
-
-def without_run(context: Context) -> Context:
-    """`context`, in which no run is under way from now on: the next one is an outermost."""
-    context.run(_current.set, None)
-    return context
 
 
 class Run:
     """Everything that one pass needs. A run begun inside another one shares its bus."""
 
     def __init__(self, stage: Stage, source: Source, untold: Untold) -> None:
-        self._parent = _current.get()
+        self._parent = CURRENT.get()
         self.is_root = self._parent is None
         self.bus: Bus = self._parent.bus if self._parent else Bus(self._urgent)
         if self.is_root:
@@ -96,7 +90,7 @@ class Run:
         self._told = self._over = False  # over: the consumer has gone, and gets no more errors
         # Whoever causes a task, be it the consumer or a timer, it belongs to this run.
         self.context = copy_context()
-        self.context.run(_current.set, self)
+        self.context.run(CURRENT.set, self)
         above = self._parent.watch if self._parent else None
         self.watch: Watch | None = self.context.run(watch, stage.name, self.bus, above)
         self.pressure: Pressure | None = pressure_here()
@@ -202,7 +196,7 @@ class Run:
 
     def check_outside(self) -> None:
         """Raise StageError if it is a stage of this run that asks."""
-        run = _current.get()
+        run = CURRENT.get()
         while run is not None:
             if run is self:
                 what = f"a stage of {self.name} reads or closes the stream that it is part of"
@@ -390,11 +384,11 @@ class Run:
 async def _pulled_by(run: Run, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
     """`stream`, whose stages belong to `run`, also while a nested run reads from it."""
     while True:
-        token = _current.set(run)
+        token = CURRENT.set(run)
         try:
             part = await anext(stream)
         except StopAsyncIteration:
             return
         finally:
-            _current.reset(token)
+            CURRENT.reset(token)
         yield part

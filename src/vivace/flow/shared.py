@@ -13,7 +13,7 @@ from contextlib import aclosing
 from contextvars import copy_context
 
 from vivace.errors import FlowError
-from vivace.flow.run import without_run
+from vivace.flow.outside import without_run
 from vivace.flow.scope import Scope
 from vivace.part import Part
 

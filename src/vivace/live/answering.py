@@ -34,6 +34,7 @@ from vivace.part import Event as Seen
 __all__ = ["Answering", "FalseInterruption", "Manners"]
 
 _FRAME_S = 1.0
+_ANSWERED_S = 0.5  # "yes" so shortly before the end of a reply was an answer to it
 
 FalseInterruption: TypeAlias = Literal["resume", "ask_again"]
 
@@ -107,6 +108,8 @@ class Answering:
         self._ledger = ledger
         self._cut = 0  # the reply that was interrupted last, until something is asked again
         self._for_words = False  # the newest interruption was one of words
+        self._dismissed: list[Part] = []
+        self._dismissed_at = -math.inf
 
     def judged(self, takes: bool, now: float, *, for_words: bool = False) -> list[Output]:
         """What the user does over the reply takes the floor, or does not."""
@@ -195,8 +198,9 @@ class Answering:
         for output in outputs:
             match output:
                 case Enter(part=part):
-                    self.tool_use.entered(part)
-                    out += [part, *self._failed_tool(part, now), *self.remember(part, now)]
+                    told = [part, *self._failed_tool(part, now), *self.remember(part, now)]
+                    self.tool_use.entered(self.memory.as_kept(part))
+                    out += told
                 case GoOn(turn=turn):
                     self._asked_at = now
                     step = self.replies.go_on(self.tool_use.next_step(), turn)
@@ -325,6 +329,28 @@ class Answering:
             return False  # it is no answer to what was said before, which is answered after it
         said = Overlap(text=self.memory.text, over=True)
         return not self.forgets() and self.overlap.judge(said)
+
+    def set_aside(self, now: float, *, speaking: bool) -> list[Output]:
+        """The turn changes nothing now: forget "mm-hm", and answer anything else later."""
+        memory, text = self.memory, self.memory.text
+        heard = self.protected() and memory.spoken and bool(memory.sound)
+        if memory.typed or (text and not self.forgets()) or (not text and heard):
+            self.owed = True
+            return []
+        if speaking:  # again: that sound is of another turn
+            said, memory.said = memory.said, []
+        else:
+            said = memory.forget_turn()
+        if not text:
+            return []
+        self._dismissed, self._dismissed_at = said, now
+        return [self.news.tell("dismissed", now, text=text)]
+
+    def answers_to(self, now: float) -> list[Part]:
+        """What was set aside just before the reply was over: "yes" is an answer to its end."""
+        said = self._dismissed if now - self._dismissed_at <= _ANSWERED_S else []
+        self._dismissed, self._dismissed_at = [], -math.inf
+        return said
 
     def cancelled_for_nothing(self) -> bool:
         """True if a reply may come back, and the user has said no more than "mm-hm"."""

@@ -41,7 +41,7 @@ from vivace.part import Event as Seen
 
 __all__ = ["Conversation"]
 
-_ANSWERED_S = 0.5  # "yes" so shortly before the end of a reply was an answer to it
+_LATE_S = 0.3  # a text may say that it ends so much later than a detector does
 
 
 class Conversation(Machine):
@@ -69,10 +69,9 @@ class Conversation(Machine):
         self._floor, self._overlap = agent.floor, agent.overlap
         self._memory, self._replies, self._news = agent.memory, agent.replies, agent.news
         self._agenda = Agenda(self._manners.initiative)
-        self._dismissed: list[Part] = []
-        self._dismissed_at = -math.inf
         self._speaking = False  # the user is, also where that means nothing to the floor
-        self._speaking_since = 0.0  # media time
+        self._speaking_since, self._over_to = 0.0, -math.inf  # media times: and of the last turn
+        self._beside = False  # a line was typed while they did
         self._nobody_ends_it = False  # the pause: no detector tells whether the turn is over
         self._heard = HeardClock()
         self._idle_since = zero
@@ -140,7 +139,7 @@ class Conversation(Machine):
     def finish(self, now: float) -> list[Output]:
         """The user's side is over: what was said is answered, and nothing else."""
         state = self._floor.state
-        self._finishing, self._speaking = True, False
+        self._finishing, self._speaking, self._nobody_ends_it = True, False, True
         out: list[Output] = [] if self._paused is None else [Part(Resumed(self._paused))]
         if state in (State.USER, State.OVERLAP):
             out += self._agent.happened(Event.SPEECH_ENDED, now)
@@ -174,8 +173,12 @@ class Conversation(Machine):
         if before != State.IDLE:
             self._idle_since = now
             self._agent.owed |= bool(self._memory.said)  # said while others were heard
-            if self._speaking and self._memory.spoken:  # over what nothing interrupts
-                return self._agent.happened(Event.SPEECH_STARTED, now)
+            due = not (self._nobody_ends_it or self._agent.owed)  # a detector tells if it is all
+            if self._memory.spoken and (self._speaking or due):  # over what was protected
+                out = self._agent.happened(Event.SPEECH_STARTED, now)
+                return (
+                    out if self._speaking else out + self._agent.happened(Event.SPEECH_ENDED, now)
+                )
         if self._wanted():
             asks = self._agent.owed or self._agent.seen
             self._agent.wish = None if asks else self._agenda.next()
@@ -203,7 +206,10 @@ class Conversation(Machine):
                 self._news.latency.speech_ended(min(now, self._heard.when(at)))
                 return [part, *self._speech_ended(ended, now)]
             case TurnEnded(at=at):
-                return [part, *self._let_go(at, now), *self._turn_ended(now)]
+                out = [part, *self._let_go(at, now)]
+                if not self._speaking:  # what is understood of it after this is all there is
+                    self._nobody_ends_it, self._over_to = True, self._heard.no_later(at)
+                return out + self._turn_ended(now)
             case Say() | Ask() as wish:
                 refused = self._agenda.add(wish)
                 return [self._news.failed("wish", refused, now)] if refused else []
@@ -225,7 +231,7 @@ class Conversation(Machine):
 
     def _speech_started(self, at: float, probability: float, now: float) -> list[Output]:
         self._speaking = self._memory.spoken = True
-        self._speaking_since, self._nobody_ends_it = at, False
+        self._speaking_since, self._nobody_ends_it, self._beside = at, False, False
         self._agenda.user_was_heard()
         if self._agent.protected():
             return []
@@ -241,15 +247,16 @@ class Conversation(Machine):
     def _let_go(self, at: float, now: float) -> list[Output]:
         """A key was, and what is being said is over, though nobody has told its end."""
         # A line may be typed beside it, and the end of a turn before it be told late.
-        if not self._speaking or self._memory.typed or at <= self._speaking_since:
+        beside, self._beside = self._beside, False
+        if not self._speaking or beside or at <= self._speaking_since:
             return []
         self._agent.ended_at = self._heard.no_later(at)
-        ended = SpeechEnded(at, transcript_follows=True, turn_follows=True)
-        return self._speech_ended(ended, now)
+        told = {"transcript_follows": True, "turn_follows": True}
+        return self._speech_ended(SpeechEnded(self._agent.ended_at, **told), now)
 
     def _speech_ended(self, ended: SpeechEnded, now: float) -> list[Output]:
         self._speaking = False
-        self._nobody_ends_it = not ended.turn_follows
+        self._nobody_ends_it = not ended.turn_follows or ended.at <= self._over_to
         if self._agent.protected():
             return self._ended_by_itself(now)
         over_it = self._floor.state == State.OVERLAP
@@ -275,10 +282,11 @@ class Conversation(Machine):
         new = part.at is None or part.at > self._agent.asked_to
         if interim := is_interim(part):
             self._news.latency.mark("transcript", now)
-        elif self._memory.hears and not new:
-            return out  # the model has heard it
+        elif self._memory.hears and self._was_heard(part):
+            return out
         elif part.text.strip():
             self._memory.said.append(part)
+            self._beside |= self._speaking and not is_spoken(part)
             self._agenda.user_was_heard()
             if self._floor.state == State.IDLE:  # a turn of its own
                 self._floor.feed(Event.SPEECH_STARTED, now)
@@ -292,9 +300,16 @@ class Conversation(Machine):
         elif self._replies.may_come_back and new and says:
             # It was cancelled for something.
             out += [*self._replies.drop_back(), *self._replies.read_ahead()]
-        if not interim:
-            return out + self._ended_by_itself(now)
+        if not interim:  # a line waits for its own end
+            return out + self._ended_by_itself(now) if is_spoken(part) else out
         return out + self._guess(part) if part.at == self._agent.ended_at else out
+
+    def _was_heard(self, part: Part) -> bool:
+        """True for a text of what the model was asked with: nobody has spoken since."""
+        known = part.at is None or part.at <= self._agent.asked_to + _LATE_S
+        since = self._memory.spoken or self._speaking
+        late = part.at is not None and part.at <= self._agent.asked_to
+        return is_spoken(part) and (late or (known and not since and self._agent.asked_to >= 0))
 
     def _guess(self, text: Part | None) -> list[Output]:
         may = self._manners.speculate and not self._replies.guessing
@@ -332,7 +347,7 @@ class Conversation(Machine):
         self._news.latency.mark("decision", now)
         memory = self._memory
         if self._floor.replying and not self._agent.takes_the_floor():
-            out = self._set_aside(now)
+            out = self._agent.set_aside(now, speaking=self._speaking)
             if not self._agent.protected():
                 out += self._agent.happened(Event.TURN_EMPTY, now)
             return out
@@ -352,27 +367,13 @@ class Conversation(Machine):
             memory.spoken = self._speaking  # and they go on
         return out
 
-    def _set_aside(self, now: float) -> list[Output]:
-        """The turn changes nothing now: forget "mm-hm", and answer anything else later."""
-        memory, text = self._memory, self._memory.text
-        heard = self._agent.protected() and memory.spoken and bool(memory.sound)
-        if memory.typed or (text and not self._agent.forgets()) or (not text and heard):
-            self._agent.owed = True
-            return []
-        said = memory.forget_turn()
-        if not text:
-            return []
-        self._dismissed, self._dismissed_at = said, now
-        return [self._news.tell("dismissed", now, text=text)]
-
     def _played(self, turn: int, reason: TurnReason, now: float) -> list[Output]:
         if turn != self._floor.turn or not self._floor.replying:
             return []
         self._memory.add_reply(turn, now, interrupted=False)
         self._replies.over()
-        if reason == "done" and now - self._dismissed_at <= _ANSWERED_S:
-            self._memory.said = self._dismissed + self._memory.said
-        self._dismissed, self._dismissed_at = [], -math.inf
+        answers = self._agent.answers_to(now)
+        self._memory.said = answers + self._memory.said if reason == "done" else self._memory.said
         return self._agent.happened(Event.REPLY_OVER, now, turn)
 
     def _reset(self, turn: int, now: float) -> list[Output]:

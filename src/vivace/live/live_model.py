@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 
+from vivace.errors import StageError
 from vivace.flow.drive import drive
 from vivace.flow.processor import Processor, chain
 from vivace.flow.run import current_run
@@ -21,6 +22,7 @@ from vivace.machines.window import MAX_TOKENS, Window
 from vivace.part import Part
 from vivace.processors.speak import Speak
 from vivace.processors.tool import Toolbox, ToolSource
+from vivace.processors.tools import Tools
 
 __all__ = ["LiveModelProcessor"]
 
@@ -91,6 +93,8 @@ class LiveModelProcessor(Processor):
     ) -> None:
         others = [it for it in (summarizer, voice) if it is not None]
         chain([turn_processor, *others])  # tells now what is no processor
+        self._tools = Toolbox(tools)
+        _check(turn_processor, self._tools)
         self._turn_processor = turn_processor
         self._duration_s = duration_prompt_sec
         self._max_parts = max_parts
@@ -108,7 +112,6 @@ class LiveModelProcessor(Processor):
             answer_within_s=answer_within_s,
         )
         self._voice = voice or _voice_of(turn_processor)
-        self._tools = Toolbox(tools)
         self._window()  # tells now what cannot be
 
     def _window(self) -> Window:
@@ -137,6 +140,21 @@ class LiveModelProcessor(Processor):
         jobs = ReplyJobs(model, voice, self._tools, tools.goes_on, limits, self._summarizer)
         # The user is heard also while a long reply waits for room: far beyond what jobs may send.
         return drive(stream, conversation, jobs.do, told=jobs.told, read_ahead=256, read_on=True)
+
+
+def _check(turn_processor: Processor, tools: Toolbox) -> None:
+    """Raises StageError for what would be asked twice."""
+    for stage in turn_processor.stages:
+        if isinstance(stage, LiveModelProcessor):
+            raise StageError(
+                "a LiveModelProcessor has turns of its own, and cannot answer those of another; "
+                "give its turn processor, or ask it from a tool"
+            )
+        if isinstance(stage, Tools) and (twice := sorted(stage.names & {it.name for it in tools})):
+            raise StageError(
+                f"{', '.join(twice)}: given to Tools and to the LiveModelProcessor around it, a "
+                "call would be made twice; give it to one of them"
+            )
 
 
 def _voice_of(turn_processor: Processor) -> Processor | None:

@@ -84,6 +84,13 @@ class Memory:
         """The prompt, from its part `start` on."""
         return tuple(self._window.parts(start))
 
+    def as_kept(self, part: Part) -> Part:
+        """`part`, or what there is room for of it, if it is a response: that may be cut."""
+        if (response := part.function_response) is None:
+            return part
+        kept = (it for it in reversed(self.parts()) if it.function_response is not None)
+        return next((it for it in kept if _answers(it, response.id)), part)
+
     def stands(self) -> int:
         """Changes when anything but the end of the prompt does."""
         return self._window.generation
@@ -125,6 +132,11 @@ class Memory:
         while self._stash:
             self.add(self._stash.popleft(), now)
         return heard
+
+
+def _answers(part: Part, id: str) -> bool:
+    response = part.function_response
+    return response is not None and response.id == id
 
 
 def _spared(part: Part) -> bool:

@@ -115,16 +115,18 @@ class ListeningMachine(Machine):
         self._working: tuple[TranscribeAudio, _Span] | None = None
         self._next: deque[_Span] = deque()
         self._key: _Key | None = None
-        self._typed = False  # a line, whose end may follow
+        self._typed = False  # a line beside what is being said, whose end may follow
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
             case Part(body=Audio() as audio, role="user"):
                 return [item, *self._hear(audio, item.at)]
             case Part(body=SpeechStarted(at=at)):
+                self._typed = False
                 self._start(self._frame(at))
                 return [item]
             case Part(body=SpeechEnded(at=at)):
+                self._typed = False
                 ended = item.derive(body=SpeechEnded(at, transcript_follows=True))
                 return [ended, *self._end(at)]
             case Part(body=str(), role="user") if not is_spoken(item):

@@ -38,7 +38,6 @@ _STOPPED = "it was cancelled, since the reply was interrupted"
 Who: TypeAlias = Literal["idle", "agent", "user"]
 """Who has the floor. "user" also while it is open whether a sound of the user's interrupts."""
 
-
 _ANY = ToolRules()  # of tools that there are not
 
 
@@ -264,7 +263,7 @@ class ToolCalls:
         self._new_step()
 
     def over(self, turn: int) -> None:
-        """Replies up to `turn` will not go on. What they waited for comes when it may."""
+        """Replies up to `turn` do not go on. What they waited for comes when it may."""
         self._void = max(self._void, turn)
         for out in self._out.values():
             if out.turn <= turn and out.scheduling == Scheduling.BLOCKING:
@@ -279,10 +278,10 @@ class ToolCalls:
         about other results: whoever waits for them would wait for ever.
         """
         self.over(turn)
-        unwanted = [out for out in self._out.values() if out.turn <= turn]
-        stopped = [out for out in unwanted if out.job is None or out.rules.cancellable]
-        awaited = any(out.scheduling != Scheduling.SILENT for out in stopped)
-        self._lost |= may_come_back and awaited
+        void = [out for out in self._out.values() if out.turn <= turn]
+        stopped = [out for out in void if out.job is None or out.rules.cancellable]
+        lost = any(out.scheduling != Scheduling.SILENT for out in stopped)
+        self._lost |= may_come_back and lost
         return self._give_up(stopped, now)
 
     def cancel(self, ids: Iterable[str], now: float) -> list[ToolOutput]:

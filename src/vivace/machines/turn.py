@@ -71,7 +71,7 @@ class TurnMachine(Machine):
         self._given = ""  # the text of the newest turn, until the user speaks again
         self._let_go: float | None = None  # a key was, and the turn ends there
         self._speaking = False
-        self._typed = False  # a line, whose end may follow
+        self._typed = False  # a line beside what is being said, whose end may follow
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
@@ -79,7 +79,7 @@ class TurnMachine(Machine):
                 self._hear(audio, item.at)
                 return [item]
             case Part(body=SpeechStarted()):
-                self._speaking, self._given = True, ""
+                self._speaking, self._typed, self._given = True, False, ""
                 self._ended = None if self._let_go is None else self._ended
                 return [item]
             case Part(body=SpeechEnded() as ended):
@@ -150,7 +150,7 @@ class TurnMachine(Machine):
             del self._recent[:excess]
 
     def _pause(self, ended: SpeechEnded, now: float) -> list[Output]:
-        self._speaking = False
+        self._speaking = self._typed = False
         self._ended = ended
         self._silent_since = now - max(0.0, self._heard_at - ended.at)
         self._probability = None

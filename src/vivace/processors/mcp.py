@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from vivace.errors import ExtraMissing, StageError, ToolError
+from vivace.errors import ExtraMissing, PartError, StageError, ToolError
 from vivace.flow.clock import now
 from vivace.flow.held import Held
 from vivace.machines.json_text import json_text
@@ -174,6 +174,10 @@ class McpServer:
     async def _call(self, client: Any, name: str, args: Mapping[str, Any]) -> Any:
         if self._held is None:
             raise ToolError(f"the MCP server {self.name} was left; its tools work inside its block")
+        try:
+            json_text(dict(args))  # what cannot be written would break the connection
+        except (PartError, TypeError, ValueError) as error:
+            raise ToolError(f"these arguments cannot be sent: {error}") from error
         try:
             answer = await client.call_tool(name, dict(args))
         except Exception as error:

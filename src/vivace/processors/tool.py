@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, Union, 
 import msgspec
 
 from vivace.errors import StageError, ToolError
+from vivace.flow.outside import outside_of_runs
 from vivace.flow.worker import in_thread
 from vivace.machines.tools import Scheduling, Timed, ToolRules
 from vivace.part import Call
@@ -207,7 +208,8 @@ class Toolbox:
         """The result of a call. Raises ToolError, whose text is for the model."""
         if call.name not in self._tools:
             raise ToolError(f"there is no tool named {call.name!r}; there are: {list(self._tools)}")
-        return await self._tools[call.name].run(call.args)
+        with outside_of_runs():  # its numbers of replies are none of the agent's that called it
+            return await self._tools[call.name].run(call.args)
 
     def __getitem__(self, name: str) -> Tool:
         return self._tools[name]

@@ -48,6 +48,11 @@ class Tools(Processor):
         self._tools = Toolbox(tools)
         self._max_rounds = max_rounds
 
+    @property
+    def names(self) -> set[str]:
+        """What its tools are called."""
+        return {tool.name for tool in self._tools}
+
     def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         rules = {name: _blocking(rules) for name, rules in self._tools.rules.items()}
         return drive(stream, _Rounds(ToolCalls(rules, max_rounds=self._max_rounds)), self._do)

@@ -204,7 +204,7 @@ class TalksOverNobody(_Watch):
     def __init__(self) -> None:
         self._before = 0  # the stage before the conversation
         self._since: float | None = None  # media time since when the user speaks
-        self._typed = False  # a line, that a `TurnEnded` may follow
+        self._typed = False  # a line beside that, which a `TurnEnded` may follow
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
@@ -221,9 +221,9 @@ class TalksOverNobody(_Watch):
     def _passed(self, part: Part) -> None:
         match part.body:
             case SpeechStarted(at=at):
-                self._since = at
+                self._since, self._typed = at, False
             case SpeechEnded():
-                self._since = None
+                self._since, self._typed = None, False
             case str():
                 self._typed |= part.role == "user" and part.at is None
             case TurnEnded(at=at):
