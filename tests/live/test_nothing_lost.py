@@ -244,6 +244,22 @@ def test_a_protected_reply_that_ends_before_the_turn_over_it(stopped: bool) -> N
     assert len(bench.replies) == 2
 
 
+@pytest.mark.parametrize("stopped", [True, False])
+def test_the_input_ends_while_a_protected_reply_is_heard(stopped: bool) -> None:
+    """What a model that hears was told over it is answered, and then all is done."""
+    bench = hears(interrupt=Interrupt.never)
+    bench.feed(3.0, started(3.0))
+    bench.feed(5.0, sound(2.0, 2, 3.0))
+    if stopped:
+        bench.feed(5.2, Part(SpeechEnded(5.0, turn_follows=True)))
+    bench.finish(5.3)
+    bench.over(6.0)
+    assert bench.replies[-1].prompt[-1].seconds >= 2.0
+    bench.over(7.0)
+    assert bench.machine.done()
+    assert len(bench.replies) == 2
+
+
 def test_what_is_said_when_the_end_of_a_cough_is_told_is_kept() -> None:
     """A model that hears is given all of it."""
     bench = hears()

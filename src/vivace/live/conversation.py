@@ -17,7 +17,7 @@ from vivace.machines.machine import FLOOR, Announce, Item, JobDone, JobFailed, M
 from vivace.machines.playout import Ledger
 from vivace.machines.pressure import Shedding
 from vivace.machines.tools import ToolCalls
-from vivace.machines.transcripts import is_interim, is_spoken
+from vivace.machines.transcripts import TypedLines, is_interim, is_spoken
 from vivace.machines.window import Summarize, Window
 from vivace.part import (
     Ask,
@@ -70,8 +70,8 @@ class Conversation(Machine):
         self._memory, self._replies, self._news = agent.memory, agent.replies, agent.news
         self._agenda = Agenda(self._manners.initiative)
         self._speaking = False  # the user is, also where that means nothing to the floor
-        self._speaking_since, self._over_to = 0.0, -math.inf  # media times: and of the last turn
-        self._beside = False  # a line was typed while they did
+        self._speaking_since, self._over_to = 0.0, -math.inf  # media time; the last turn ended then
+        self._lines = TypedLines()
         self._nobody_ends_it = False  # the pause: no detector tells whether the turn is over
         self._heard = HeardClock()
         self._idle_since = zero
@@ -144,7 +144,7 @@ class Conversation(Machine):
         if state in (State.USER, State.OVERLAP):
             out += self._agent.happened(Event.SPEECH_ENDED, now)
         paused = self._floor.state in (State.PAUSE, State.VERDICT)
-        if self._memory.said or self._agent.owed or paused:
+        if self._memory.said or self._memory.spoken or self._agent.owed or paused:
             out += self._turn_ended(now)
         return self._settled(state, out, now)
 
@@ -176,9 +176,8 @@ class Conversation(Machine):
             due = not (self._nobody_ends_it or self._agent.owed)  # a detector tells if it is all
             if self._memory.spoken and (self._speaking or due):  # over what was protected
                 out = self._agent.happened(Event.SPEECH_STARTED, now)
-                return (
-                    out if self._speaking else out + self._agent.happened(Event.SPEECH_ENDED, now)
-                )
+                ended = [] if self._speaking else self._agent.happened(Event.SPEECH_ENDED, now)
+                return out + ended
         if self._wanted():
             asks = self._agent.owed or self._agent.seen
             self._agent.wish = None if asks else self._agenda.next()
@@ -196,6 +195,7 @@ class Conversation(Machine):
     # -- what comes in ------------------------------------------------------------------------
 
     def _signal(self, part: Part, now: float) -> list[Output]:
+        beside = self._lines.take(part)
         match part.body:
             case SpeechStarted(at=at, probability=probability):
                 if not self._listening():
@@ -206,7 +206,7 @@ class Conversation(Machine):
                 self._news.latency.speech_ended(min(now, self._heard.when(at)))
                 return [part, *self._speech_ended(ended, now)]
             case TurnEnded(at=at):
-                out = [part, *self._let_go(at, now)]
+                out = [part, *([] if beside else self._let_go(at, now))]
                 if not self._speaking:  # what is understood of it after this is all there is
                     self._nobody_ends_it, self._over_to = True, self._heard.no_later(at)
                 return out + self._turn_ended(now)
@@ -231,7 +231,7 @@ class Conversation(Machine):
 
     def _speech_started(self, at: float, probability: float, now: float) -> list[Output]:
         self._speaking = self._memory.spoken = True
-        self._speaking_since, self._nobody_ends_it, self._beside = at, False, False
+        self._speaking_since, self._nobody_ends_it = at, False
         self._agenda.user_was_heard()
         if self._agent.protected():
             return []
@@ -246,13 +246,11 @@ class Conversation(Machine):
 
     def _let_go(self, at: float, now: float) -> list[Output]:
         """A key was, and what is being said is over, though nobody has told its end."""
-        # A line may be typed beside it, and the end of a turn before it be told late.
-        beside, self._beside = self._beside, False
-        if not self._speaking or beside or at <= self._speaking_since:
+        if not self._speaking or at <= self._speaking_since:  # of the turn before, told late
             return []
         self._agent.ended_at = self._heard.no_later(at)
-        told = {"transcript_follows": True, "turn_follows": True}
-        return self._speech_ended(SpeechEnded(self._agent.ended_at, **told), now)
+        ended = SpeechEnded(self._agent.ended_at, transcript_follows=True, turn_follows=True)
+        return self._speech_ended(ended, now)
 
     def _speech_ended(self, ended: SpeechEnded, now: float) -> list[Output]:
         self._speaking = False
@@ -286,7 +284,7 @@ class Conversation(Machine):
             return out
         elif part.text.strip():
             self._memory.said.append(part)
-            self._beside |= self._speaking and not is_spoken(part)
+            self._lines.take(part)
             self._agenda.user_was_heard()
             if self._floor.state == State.IDLE:  # a turn of its own
                 self._floor.feed(Event.SPEECH_STARTED, now)
@@ -305,11 +303,10 @@ class Conversation(Machine):
         return out + self._guess(part) if part.at == self._agent.ended_at else out
 
     def _was_heard(self, part: Part) -> bool:
-        """True for a text of what the model was asked with: nobody has spoken since."""
-        known = part.at is None or part.at <= self._agent.asked_to + _LATE_S
-        since = self._memory.spoken or self._speaking
-        late = part.at is not None and part.at <= self._agent.asked_to
-        return is_spoken(part) and (late or (known and not since and self._agent.asked_to >= 0))
+        """True for the transcript of what the model was asked with as sound."""
+        since = self._memory.spoken or self._speaking  # else it can be of nothing newer
+        at = part.at if part.at is not None else math.inf if since else 0.0
+        return is_spoken(part) and at <= self._agent.asked_to + (0.0 if since else _LATE_S)
 
     def _guess(self, text: Part | None) -> list[Output]:
         may = self._manners.speculate and not self._replies.guessing
@@ -373,7 +370,7 @@ class Conversation(Machine):
         self._memory.add_reply(turn, now, interrupted=False)
         self._replies.over()
         answers = self._agent.answers_to(now)
-        self._memory.said = answers + self._memory.said if reason == "done" else self._memory.said
+        self._memory.said[:0] = answers if reason == "done" else []
         return self._agent.happened(Event.REPLY_OVER, now, turn)
 
     def _reset(self, turn: int, now: float) -> list[Output]:

@@ -88,8 +88,7 @@ class Memory:
         """`part`, or what there is room for of it, if it is a response: that may be cut."""
         if (response := part.function_response) is None:
             return part
-        kept = (it for it in reversed(self.parts()) if it.function_response is not None)
-        return next((it for it in kept if _answers(it, response.id)), part)
+        return next((it for it in reversed(self.parts()) if _answers(it, response.id)), part)
 
     def stands(self) -> int:
         """Changes when anything but the end of the prompt does."""

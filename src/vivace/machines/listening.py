@@ -16,7 +16,7 @@ from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.machine import Item, Job, JobDone, JobFailed, Machine, Output
 from vivace.machines.pressure import Shedding
-from vivace.machines.transcripts import is_spoken
+from vivace.machines.transcripts import TypedLines
 from vivace.part import Audio, Data, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
 __all__ = ["ListeningMachine", "ListeningRules", "TranscribeAudio"]
@@ -115,28 +115,25 @@ class ListeningMachine(Machine):
         self._working: tuple[TranscribeAudio, _Span] | None = None
         self._next: deque[_Span] = deque()
         self._key: _Key | None = None
-        self._typed = False  # a line beside what is being said, whose end may follow
+        self._lines = TypedLines()
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
             case Part(body=Audio() as audio, role="user"):
                 return [item, *self._hear(audio, item.at)]
             case Part(body=SpeechStarted(at=at)):
-                self._typed = False
+                self._lines.take(item)
                 self._start(self._frame(at))
                 return [item]
             case Part(body=SpeechEnded(at=at)):
-                self._typed = False
+                self._lines.take(item)
                 ended = item.derive(body=SpeechEnded(at, transcript_follows=True))
                 return [ended, *self._end(at)]
-            case Part(body=str(), role="user") if not is_spoken(item):
-                self._typed = True
+            case Part(body=str()):
+                self._lines.take(item)
                 return [item]
             case Part(body=TurnEnded(at=at)):
-                typed, self._typed = self._typed, False
-                if typed and self._speaking:  # a line beside what is being said, which goes on
-                    return [item]
-                return self._let_go(item, at, now)
+                return [item] if self._lines.take(item) else self._let_go(item, at, now)
             case Part(body=Reset()):
                 self._reset()
                 return [item]

@@ -1,10 +1,10 @@
-"""What kind of text a transcript is."""
+"""What kind of text a transcript is, and what goes with one that was typed."""
 
 from __future__ import annotations
 
-from vivace.part import Part
+from vivace.part import Part, SpeechEnded, SpeechStarted, TurnEnded
 
-__all__ = ["is_interim", "is_spoken"]
+__all__ = ["TypedLines", "is_interim", "is_spoken"]
 
 
 def is_interim(part: Part) -> bool:
@@ -25,3 +25,28 @@ def is_spoken(part: Part) -> bool:
     """True for a transcript: it has a place in the sound, or comes as one. Else it was typed."""
     as_one = "is_final" in part.metadata or part.substream == "input_transcription"
     return part.at is not None or as_one
+
+
+class TypedLines:
+    """Tells whose end a `TurnEnded` is: that of a line typed while the user speaks, or of a key.
+
+    The user goes on speaking after the one, and has finished with the other.
+    """
+
+    def __init__(self) -> None:
+        self._speaking = False
+        self._typed = False  # a line, since they began or stopped speaking
+
+    def take(self, part: Part) -> bool:
+        """Take in a signal or a text. True for the end of a line beside what is being said."""
+        match part.body:
+            case SpeechStarted():
+                self._speaking, self._typed = True, False
+            case SpeechEnded():
+                self._speaking = self._typed = False
+            case str():
+                self._typed |= part.role == "user" and not is_spoken(part)
+            case TurnEnded():
+                typed, self._typed = self._typed, False
+                return typed and self._speaking
+        return False

@@ -14,7 +14,7 @@ import msgspec
 from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.machine import Announce, Item, Job, JobDone, JobFailed, Machine, Output
-from vivace.machines.transcripts import is_spoken
+from vivace.machines.transcripts import TypedLines, is_spoken
 from vivace.part import Audio, Data, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
 __all__ = ["JudgeTurn", "TurnMachine", "TurnRules", "is_unfinished"]
@@ -70,8 +70,7 @@ class TurnMachine(Machine):
         self._text_at: float | None = None
         self._given = ""  # the text of the newest turn, until the user speaks again
         self._let_go: float | None = None  # a key was, and the turn ends there
-        self._speaking = False
-        self._typed = False  # a line beside what is being said, whose end may follow
+        self._lines = TypedLines()
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
@@ -79,10 +78,12 @@ class TurnMachine(Machine):
                 self._hear(audio, item.at)
                 return [item]
             case Part(body=SpeechStarted()):
-                self._speaking, self._typed, self._given = True, False, ""
+                self._lines.take(item)
+                self._given = ""
                 self._ended = None if self._let_go is None else self._ended
                 return [item]
             case Part(body=SpeechEnded() as ended):
+                self._lines.take(item)
                 told = msgspec.structs.replace(ended, turn_follows=True)
                 return [item.derive(body=told), *self._pause(ended, now)]
             case Part(body=str(text), role="user") if item.metadata.get("interim"):
@@ -93,12 +94,11 @@ class TurnMachine(Machine):
                     return []  # by this machine, which could not know that it would come
                 self._text = ""
                 return [item]
-            case Part(body=str(), role="user"):
-                self._typed = True
+            case Part(body=str()):
+                self._lines.take(item)
                 return [item]
             case Part(body=TurnEnded(at=at)):  # somebody else has ended it: a key was let go
-                beside, self._typed = self._typed and self._speaking, False
-                if beside or (self._ended is not None and at < self._ended.at):
+                if self._lines.take(item) or (self._ended is not None and at < self._ended.at):
                     return [item]  # of a line, or an older one: what is said since is another
                 self._let_go = at
                 return self._decide(now)
@@ -131,9 +131,7 @@ class TurnMachine(Machine):
 
     def finish(self, now: float) -> list[Output]:
         """The input is over, and so is the turn."""
-        if self._let_go is not None:
-            return self._end(self._let_go)
-        return self._end(self._ended.at) if self._ended is not None else []
+        return self._over()
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -150,7 +148,6 @@ class TurnMachine(Machine):
             del self._recent[:excess]
 
     def _pause(self, ended: SpeechEnded, now: float) -> list[Output]:
-        self._speaking = self._typed = False
         self._ended = ended
         self._silent_since = now - max(0.0, self._heard_at - ended.at)
         self._probability = None
@@ -165,8 +162,10 @@ class TurnMachine(Machine):
     def _decide(self, now: float) -> list[Output]:
         """End the turn if it is time: soon if all that was asked has answered and agrees."""
         due = self.deadline()
-        if due is None or now < due:
-            return []
+        return [] if due is None or now < due else self._over()
+
+    def _over(self) -> list[Output]:
+        """End the turn where the key was let go, or else where the pause began; if there is one."""
         if self._let_go is not None:
             return self._end(self._let_go)
         return self._end(self._ended.at) if self._ended is not None else []

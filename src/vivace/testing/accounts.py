@@ -57,9 +57,9 @@ class Bounds(_Watch):
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
-            case Stages(paths=paths):
-                live = [i for i, path in enumerate(paths) if path.endswith("live_model_processor")]
-                self._live = live[-1] if live else len(paths)
+            case Stages() as stages:
+                live = stages.conversation
+                self._live = len(stages.paths) if live is None else live
             case Passed(stage=stage, part=Part(body=Audio() as audio, role="user")):
                 self._out[stage] += audio.seconds
                 if stage + 1 < self._live:
@@ -95,9 +95,8 @@ class CountersAddUp(_Watch):
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
-            case Stages(paths=paths):
-                live = [i for i, path in enumerate(paths) if path.endswith("live_model_processor")]
-                self._live = live[-1] if live else 0
+            case Stages() as stages:
+                self._live = stages.conversation or 0
             case Passed(stage=stage, part=Part(body=Audio() as audio, role="user")):
                 self._heard[stage] += len(audio.pcm)
                 if stage and self._heard[stage] > self._heard[stage - 1]:
@@ -208,9 +207,8 @@ class TalksOverNobody(_Watch):
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
-            case Stages(paths=paths):
-                live = [i for i, path in enumerate(paths) if path.endswith("live_model_processor")]
-                self._before = live[-1] - 1 if live else 0
+            case Stages() as stages:
+                self._before = max(0, (stages.conversation or 0) - 1)
             case Passed(stage=stage, part=part) if stage == self._before:
                 self._passed(part)
             case News(facts={"event": "asked" | "saying" | "brought_back" as what, "turn": turn}):

@@ -113,9 +113,8 @@ class SampleExact(_Watch):
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
-            case Stages(paths=paths):
-                live = [i for i, path in enumerate(paths) if path.endswith("live_model_processor")]
-                self._stage = live[-1] if live else None
+            case Stages() as stages:
+                self._stage = stages.conversation
             case Passed(stage=stage, part=Part(body=Audio() as audio, turn=turn)):
                 if stage == self._stage:
                     self._made[turn] += audio.pcm
@@ -259,9 +258,8 @@ class PairsWhole(_Watch):
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
-            case Stages(paths=paths):
-                live = [i for i, path in enumerate(paths) if path.endswith("live_model_processor")]
-                self._before = live[-1] - 1 if live else 0
+            case Stages() as stages:
+                self._before = max(0, (stages.conversation or 0) - 1)
             case Passed(stage=stage, part=Part(body=Response(id=it))) if stage == self._before:
                 self._answered.add(it)
             case Called(prompt=prompt):

@@ -41,6 +41,12 @@ class Stages(msgspec.Struct, frozen=True):
 
     paths: tuple[str, ...]
 
+    @property
+    def conversation(self) -> int | None:
+        """The place of the `LiveModelProcessor` among them; None if there is none."""
+        live = [i for i, path in enumerate(self.paths) if path.endswith("live_model_processor")]
+        return live[-1] if live else None
+
 
 class Passed(msgspec.Struct, frozen=True):
     """A part leaves a stage of the agent; `stage` is its place, 0 for the source."""
