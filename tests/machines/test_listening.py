@@ -5,6 +5,7 @@ transcriber of these tests answers with the numbers that it was given, so a text
 audio it covers, and once.
 """
 
+import math
 import struct
 import tracemalloc
 from collections.abc import Iterator, Sequence
@@ -776,7 +777,7 @@ def test_a_key_let_go_while_the_transcriber_fails() -> None:
     assert bench.passed[-1] == let_go(170)
 
 
-@pytest.mark.parametrize("at", [0.0, 1.7e9, -5.0])
+@pytest.mark.parametrize("at", [0.0, 1.7e9, -5.0, math.inf, -math.inf, math.nan])
 def test_a_key_of_another_clock(at: float) -> None:
     """Its turn goes up to the newest sound, and the next one begins there."""
     bench = Bench()

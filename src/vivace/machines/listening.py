@@ -234,8 +234,9 @@ class ListeningMachine(Machine):
 
         Nobody else has to know which text is final, so that one follows from here.
         """
-        heard, frame = self._heard(), self._frame(at)
-        if at <= 0 or not self._base <= frame <= heard + self._format.rate * _NO_TIME_S:
+        heard = self._heard()
+        latest = heard + self._format.rate * _NO_TIME_S
+        if not (0 < at < math.inf and self._base <= self._frame(at) <= latest):
             at = self._time(heard)  # of another clock, or of none
             item = item.derive(body=TurnEnded(at), at=at)
         self._key = _Key(item, self._frame(at), now + _ON_ITS_WAY_S)
