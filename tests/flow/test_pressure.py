@@ -166,6 +166,46 @@ async def test_sound_that_waits_presses() -> None:
     assert levels == [1, 2, 3, 0]  # the last one as the block ends
 
 
+async def test_long_chunks_that_wait_press_too() -> None:
+    """How long one has waited holds until the next one is due."""
+
+    class Driven(Processor):
+        def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+            return drive(stream, Machine())
+
+    async def microphone() -> AsyncIterator[Part]:
+        for number in range(40):
+            await asyncio.sleep(0.1 if number < 10 else 0.15)
+            yield Part.audio(bytes(3200), at=round(0.1 * number, 6))
+
+    levels: list[int] = []
+    async with Pressure() as pressure:
+        pressure.on_change(levels.append)
+        async for _ in Driven()(microphone()):
+            pass
+    assert levels == [1, 2, 3, 0]
+
+
+async def test_a_closed_microphone_presses_nobody() -> None:
+    """Media time stands still while it is closed, and goes on where it stood."""
+
+    class Driven(Processor):
+        def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+            return drive(stream, Machine())
+
+    async def microphone() -> AsyncIterator[Part]:
+        for number in range(100):
+            await asyncio.sleep(26.0 if number in {30, 60} else 0.02)
+            yield Part.audio(bytes(640), at=round(0.02 * number, 6))
+
+    levels: list[int] = []
+    async with Pressure() as pressure:
+        pressure.on_change(levels.append)
+        async for _ in Driven()(microphone()):
+            pass
+    assert levels == []
+
+
 async def test_chunks_that_leave_late_press() -> None:
     """A pacer that leaves its chunks behind tells; while small chunks are shed it sends larger."""
     lengths: list[float] = []

@@ -37,10 +37,40 @@ def test_sound_without_a_time_goes_on() -> None:
 
 
 def test_a_time_that_goes_back() -> None:
-    """A source that begins anew is heard anew: what comes then is late by as much."""
+    """A source that begins anew is heard anew, and on time."""
     clock = HeardClock()
     clock.hear(1.0, 9.0, 10.0)
-    assert clock.hear(1.0, 0.0, 11.0) == pytest.approx(10.0)
+    assert clock.hear(1.0, 0.0, 11.0) == 0.0
+    assert (clock.heard_at, clock.when(0.5)) == (1.0, 10.5)
+
+
+def test_a_closed_microphone() -> None:
+    """Media time stands still meanwhile, with or without a time of its own; nothing is late."""
+    clock = HeardClock()
+    clock.hear(0.1, None, 0.1)
+    assert clock.hear(0.1, None, 26.2) == 0.0
+    assert clock.when(0.2) == 26.2
+    assert clock.hear(0.1, 0.2, 60.0) == 0.0
+    assert clock.when(0.25) == pytest.approx(59.95)
+
+
+def test_sound_that_was_stuck_comes_in_a_burst() -> None:
+    """Nobody was silent: what comes then tells that it was spoken on time."""
+    clock = HeardClock()
+    clock.hear(0.1, None, 0.1)
+    for _ in range(30):
+        clock.hear(0.1, None, 3.1)
+    assert clock.when(3.1) == pytest.approx(3.1)
+    assert clock.hear(0.1, None, 3.5) == pytest.approx(0.3, abs=1e-3)
+
+
+def test_a_slow_stage_is_no_closed_microphone() -> None:
+    """It needs twice as long as its chunks last, however long these are."""
+    for seconds in (0.02, 0.1, 1.0):
+        clock, late = HeardClock(), 0.0
+        for number in range(5):
+            late = clock.hear(seconds, None, 2 * seconds * (1 + number))
+        assert late == pytest.approx(4 * seconds, rel=0.01)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=60))

@@ -223,7 +223,8 @@ class _Shell:
     def _weigh(self, part: Part, at: float) -> None:
         """How long has the user's sound waited on its way to this stage?"""
         if part.role == "user" and isinstance(part.body, Audio) and self._run.pressure:
-            self._run.pressure.queued(self._clock.hear(part.seconds, at, now()))
+            waited_s = self._clock.hear(part.seconds, at, now())
+            self._run.pressure.queued(waited_s, part.seconds)
 
     async def _let_others(self, part: Part) -> None:
         """A source that never waits is not all there is; less so if more of it is not urgent."""

@@ -6,6 +6,7 @@ This file owns where the numbers come from and who is told. What a level means i
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -51,7 +52,8 @@ class Pressure:
         self._rules = rules
         self._machine = PressureMachine(rules)
         self._lag = LoopLag(every_s, keep=1, tell=self._look)
-        self._late_s = self._queue_s = 0.0  # the worst since it was looked at
+        self._late_s = 0.0  # the worst since it was looked at
+        self._queue_s, self._queue_until = 0.0, -math.inf  # the worst, and how long it holds
         self._runs: WeakSet[Told] = WeakSet()
         self._listeners: list[Callable[[int], object]] = []
         self._told: Counter[Work] = Counter()
@@ -100,10 +102,13 @@ class Pressure:
         if seconds > self._late_s:
             self._late_s = seconds
 
-    def queued(self, seconds: float) -> None:
-        """The user's sound has waited so long."""
+    def queued(self, seconds: float, lasts_s: float) -> None:
+        """A chunk of the user's sound that lasts so long has waited so long.
+
+        That holds until the next one is due, however often it is looked at meanwhile.
+        """
         if seconds > self._queue_s:
-            self._queue_s = seconds
+            self._queue_s, self._queue_until = seconds, now() + lasts_s
 
     def join(self, run: Told) -> None:
         """Tell `run` of changes, for as long as it lives."""
@@ -119,8 +124,10 @@ class Pressure:
 
     def _look(self, lag_s: float) -> None:
         load = Load(lag_s, self._queue_s, self._late_s)
-        self._late_s = self._queue_s = 0.0
         at = now()
+        self._late_s = 0.0
+        if at >= self._queue_until:
+            self._queue_s = 0.0
         for level in self._machine.feed(load, at):
             self._change(level)
         self.shedding.share = self._machine.share(at)

@@ -7,6 +7,7 @@ import math
 __all__ = ["HeardClock"]
 
 _DRIFT = 1e-3  # seconds a second: far more than two clocks of quartz ever do
+_MUTED_S = 0.5  # so much later than usual: a closed microphone rather than a slow network
 
 
 class HeardClock:
@@ -14,13 +15,17 @@ class HeardClock:
 
     It comes late by what the stages before needed, and by varying amounts: the least of them is
     usual, and tells best when it was spoken. Clocks drift apart, so the least is let go slowly.
+
+    Media time stands still while a microphone is closed, and then what is usual begins anew. Where
+    the sound was only stuck on its way, it comes in a burst that soon tells the least again.
     """
 
-    __slots__ = ("_behind", "heard_at")
+    __slots__ = ("_behind", "_came_at", "heard_at")
 
     def __init__(self) -> None:
         self.heard_at: float = 0.0
         self._behind = math.inf  # the clock minus media time
+        self._came_at = math.inf  # the newest sound, on the clock
 
     def hear(self, seconds: float, at: float | None, now: float) -> float:
         """Sound of this length has come, from media time `at` on; None where it has none.
@@ -28,8 +33,12 @@ class HeardClock:
         Returns how late it is beyond what is usual: so long it has waited somewhere.
         """
         heard_at = (self.heard_at if at is None else at) + seconds
+        stood_still_s = now - self._came_at - (heard_at - self.heard_at)
+        # A stage that needs longer than a chunk lasts is slow, however long the chunks are.
+        if stood_still_s > _MUTED_S + seconds:
+            self._behind = math.inf
         self._behind += _DRIFT * max(0.0, heard_at - self.heard_at)
-        self.heard_at = heard_at
+        self.heard_at, self._came_at = heard_at, now
         self._behind = min(self._behind, now - heard_at)
         return now - heard_at - self._behind
 
