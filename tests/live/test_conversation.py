@@ -818,8 +818,8 @@ def test_reset(announced: bool, heard: bool) -> None:
     assert (Announce(reset) in out) == (not announced)
     assert bench.cancelled == [1]
     assert bench.endings() == [(1, "interrupted")]
-    assert bench.machine.done()
     bench.feed(4.0, ended(4.0), turn_ended(4.0))
+    assert bench.machine.done()
     bench.until(60.0)
     assert len(bench.replies) == 1
     bench.feed(61.0, *said("Hello", 61.0))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.live.bench import (
@@ -34,6 +35,7 @@ from vivace.part import (
     SpeechEnded,
     TurnEnded,
 )
+from vivace.part import Event as Seen
 
 # -- what a sound over a reply must be like ---------------------------------------------------
 
@@ -388,12 +390,60 @@ def test_a_guess_at_other_words() -> None:
 
 
 def test_a_guess_and_a_picture() -> None:
-    """What comes meanwhile changes the prompt: the guess was wrong."""
+    """What comes meanwhile enters the prompt after the reply, as while one is out."""
     bench = guessing()
     [made] = bench.ended
-    assert Cancel(made) in bench.feed(1.25, Part.image(b"x"))
+    bench.feed(1.25, Part.image(b"x"))
+    bench.feed(1.5, final("What time is it?", 1.0), turn_ended(1.0))
+    assert [reply.job.made for reply in bench.replies] == [made]
+    assert [part.text for part in bench.window.parts()] == ["What time is it?"]
+    bench.hear(2.0, "Four.")
+    bench.over(2.5)
+    assert [part.text for part in bench.window.parts()] == ["What time is it?", "Four.", ""]
+
+
+def test_a_wrong_guess_and_a_picture() -> None:
+    """It enters the prompt when the user goes on, or is answered with what was said instead."""
+    bench = guessing("What time")
+    bench.feed(1.25, Part.image(b"x"))
+    bench.feed(1.3, started(1.25))
+    assert [part.bytes for part in bench.window.parts()] == [b"x"]
+    bench = guessing("What time")
+    bench.feed(1.25, Part.image(b"x"))
+    bench.feed(1.5, final("What climate?", 1.0), turn_ended(1.0))
+    assert [part.bytes for part in bench.replies[0].prompt] == [b"x", b"What climate?"]
+
+
+def test_a_guess_and_an_event() -> None:
+    """The model is to know of it: the guess was made without, and is dropped."""
+    bench = guessing()
+    [made] = bench.ended
+    assert Cancel(made) in bench.feed(1.25, Part(Seen("door"), role="user"))
     bench.feed(1.5, final("What time is it?", 1.0), turn_ended(1.0))
     assert len(bench.replies[0].prompt) == 2
+
+
+def test_a_guess_and_points() -> None:
+    """The final text has the same words: capitals and points are put in late."""
+    bench = guessing("what time is it")
+    [made] = bench.ended
+    bench.feed(1.5, final("What time is it?", 1.0), turn_ended(1.0))
+    assert [reply.job.made for reply in bench.replies] == [made]
+    assert [part.text for part in bench.window.parts()] == ["What time is it?"]
+
+
+def test_a_guess_while_a_tool_runs() -> None:
+    """The model is told of it with the guess, and need not be asked a second time."""
+    bench = answering("One moment.")
+    bench.feed(2.5, Part.call("lamp", id="1", turn=1))
+    bench.over(3.0)
+    bench.machine._manners = msgspec.structs.replace(bench.machine._manners, speculate=True)
+    bench.feed(4.0, started(3.5), ended(4.0), interim("And the door?", 4.0))
+    bench.feed(4.5, final("And the door?", 4.0), turn_ended(4.0))
+    assert bench.told("speculated") == [{"event": "speculated", "right": True, "turn": 2}]
+    note = "user: (Still running, without a result yet: lamp({}).)"
+    assert bench.prompt()[-2:] == [note, "user: And the door?"]
+    assert [part.text for part in bench.replies[-1].prompt if part.metadata.get("note")]
 
 
 def test_a_guess_at_a_sound() -> None:
@@ -479,6 +529,33 @@ def test_a_reset_forgets_wishes() -> None:
     assert bench.outstanding == []
 
 
+def test_interim_texts_alone_tell_that_the_user_speaks() -> None:
+    """Nobody detects speech: wishes and the idle prompt wait for the final text, or 5 s."""
+    bench = Bench(initiative=Initiative(idle_s=5.0))
+    for at in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0):
+        bench.feed(at, Part("what is", metadata={"is_final": False}))
+        bench.feed(at, Part(Say("Rain."))) if at == 3.0 else None
+    assert bench.replies == []
+    bench.feed(7.0, Part("What is this?", metadata={"is_final": True}))
+    assert bench.prompt() == ["user: What is this?"]
+    bench.over(8.0)
+    assert bench.replies[-1].prompt == [Part("Rain.", role="model")]
+    bench.over(9.0)
+    bench.feed(10.0, Part("uh", metadata={"is_final": False}), Part(Say("Sun.")))
+    bench.until(14.9)
+    assert len(bench.replies) == 2
+    bench.until(15.1)
+    assert bench.replies[-1].prompt == [Part("Sun.", role="model")]
+
+
+def test_the_input_ends_with_an_interim_text() -> None:
+    """Nobody speaks any more: what was wished for is said."""
+    bench = Bench()
+    bench.feed(1.0, Part("what", metadata={"is_final": False}), Part(Say("Rain.")))
+    bench.finish(1.5)
+    assert bench.replies[-1].prompt == [Part("Rain.", role="model")]
+
+
 def test_the_end_of_the_input_leaves_no_wish_open() -> None:
     """What was wished for is said, and then all is done."""
     bench = answering("It is")
@@ -489,6 +566,45 @@ def test_the_end_of_the_input_leaves_no_wish_open() -> None:
     assert not bench.machine.done()
     bench.over(5.0)
     assert bench.machine.done()
+
+
+# -- the program's own pause ------------------------------------------------------------------
+
+
+def test_a_cough_does_not_end_the_pause_of_the_program() -> None:
+    """The reply goes on when the program says so; the user's sound alone does not let it."""
+    bench = answering("It is")
+    bench.feed(2.5, Part(Held(1)))
+    bench.feed(3.0, started(3.0))
+    bench.feed(3.3, ended(3.3))
+    bench.until(8.0)
+    assert Resumed(1) not in bench.signals
+    assert bench.floor() == "agent"
+    assert Part(Resumed(1)) in bench.feed(9.0, Part(Resumed(1)))
+
+
+def test_the_pause_ends_while_the_user_is_heard() -> None:
+    """Nobody is talked over: it goes on when that has come to nothing."""
+    bench = answering("It is")
+    bench.feed(2.5, Part(Held(1)))
+    bench.feed(3.0, started(3.0))
+    assert bench.feed(3.2, Part(Resumed(1))) == []
+    bench.feed(3.3, ended(3.3))
+    bench.until(8.0)
+    assert bench.signals == [Held(1), Resumed(1)]
+
+
+def test_a_pause_before_the_first_sound() -> None:
+    """A model has as long to answer as ever, pauses left out."""
+    bench = answering("")
+    bench.feed(2.0, Part(Held(1)))
+    bench.until(60.0)
+    assert bench.endings() == []
+    bench.feed(60.0, Part(Resumed(1)))
+    bench.until(89.9)
+    assert bench.endings() == []
+    bench.until(90.1)
+    assert bench.endings() == [(1, "timeout")]
 
 
 # -- what the agent begins by itself ----------------------------------------------------------

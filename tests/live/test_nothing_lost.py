@@ -15,6 +15,7 @@ from tests.live.bench import (
     turn_ended,
 )
 from vivace.live.agenda import Initiative
+from vivace.live.reply import AudioTriggerMode
 from vivace.machines.interrupt import Interrupt
 from vivace.part import Ask, Data, Event, Interrupted, Part, Reset, Say, SpeechEnded
 
@@ -83,6 +84,25 @@ def test_a_transcript_of_what_a_model_has_heard_is_passed_on(text: Part) -> None
         assert text in out
         bench.until(60.0)
         assert [reply.turn for reply in bench.replies] == [1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        Part("No!", metadata={"is_final": True}),
+        Part("No!", substream="input_transcription", metadata={"is_final": True}),
+        Part("No!", at=3.3),
+    ],
+)
+def test_a_transcript_of_what_a_model_heard_as_a_cough_is_new(text: Part) -> None:
+    """Half a second over the reply came to nothing; its words come late, and count."""
+    bench = answering("It is", trigger=END_OF_SPEECH)
+    bench.feed(3.0, started(3.0))
+    bench.feed(3.3, sound(0.3, 3, 3.0), Part(SpeechEnded(3.3), at=3.3))
+    bench.feed(3.8, text)
+    bench.until(9.0)
+    assert bench.endings() == [(1, "interrupted")]
+    assert bench.prompt()[-1] == "user: No!"
 
 
 @pytest.mark.parametrize("late", [True, False])
@@ -260,6 +280,35 @@ def test_the_input_ends_while_a_protected_reply_is_heard(stopped: bool) -> None:
     assert len(bench.replies) == 2
 
 
+@pytest.mark.parametrize(
+    ("policy", "seconds"),
+    [(Interrupt.after(speech_s=2.0), 1.5), (Interrupt.after(words=2), 1.2)],
+)
+def test_what_was_short_over_a_reply_is_heard_after_it(policy: Interrupt, seconds: float) -> None:
+    """A model that hears is asked with it, though it was no interruption; a cough is forgotten."""
+    bench = answering("It is", trigger=END_OF_SPEECH, interrupt=policy)
+    for length in (0.3, seconds, 0.2):
+        at = bench.now + 1.0
+        bench.feed(at, started(at))
+        bench.feed(at + length, sound(length, 3, at))
+        bench.feed(at + length, Part(SpeechEnded(at + length), at=at + length))
+        bench.until(at + length + 1.6)
+    assert bench.endings() == []
+    bench.over(20.0)
+    assert len(bench.replies) == 2
+    assert bench.prompt()[-2] == "model: It is"
+    assert float(bench.prompt()[-1].split()[1]) >= seconds
+
+
+def test_yes_counts_after_all_and_that_is_told() -> None:
+    """Dismissed shortly before the end of the reply, it was an answer to it."""
+    bench = answering("Shall I?")
+    bench.feed(2.2, *said("yes", 2.2))
+    assert bench.told("dismissed") == [{"event": "dismissed", "text": "yes"}]
+    bench.over(2.5)
+    assert bench.told("counted") == [{"event": "counted", "text": "yes"}]
+
+
 def test_what_is_said_when_the_end_of_a_cough_is_told_is_kept() -> None:
     """A model that hears is given all of it."""
     bench = hears()
@@ -369,8 +418,23 @@ def test_a_wish_after_a_reset_waits_until_the_user_has_stopped() -> None:
     bench = Bench()
     bench.feed(1.0, started(1.0), Part(Reset(0)), Part(Say("Your taxi is here.")))
     assert bench.replies == []
-    bench.feed(2.0, ended(2.0))
+    bench.feed(2.0, ended(2.0), turn_ended(2.0))
     assert bench.outstanding == [1]
+
+
+def test_a_reset_in_the_middle_of_a_sentence() -> None:
+    """The user goes on: nothing speaks over them, and the rest is a turn of its own."""
+    for trigger in AudioTriggerMode:
+        bench = Bench(trigger)
+        bench.feed(1.0, started(1.0), sound(1.0, 3, 1.0))
+        bench.feed(2.0, Part(Reset(0)))
+        bench.feed(2.5, Part(Event("doorbell", triggers_turn="after"), role="user"))
+        bench.feed(2.6, Part("and my line"), turn_ended(2.6))
+        assert bench.replies == []
+        bench.feed(3.0, sound(1.0, 3, 2.0), ended(3.0), final("the rest of it", 3.0))
+        bench.feed(3.2, turn_ended(3.0))
+        said = ["user: the rest of it", "user: 1 s"][: 1 + (trigger == END_OF_SPEECH)]
+        assert bench.prompt()[1:] == ["user: and my line", *said]
 
 
 def test_a_stash_that_loses_something_says_so_once() -> None:

@@ -64,6 +64,14 @@ def test_sound_that_was_stuck_comes_in_a_burst() -> None:
     assert clock.hear(0.1, None, 3.5) == pytest.approx(0.3, abs=1e-3)
 
 
+def test_a_time_that_is_no_number_is_that_of_the_newest_sound() -> None:
+    """As is one that has not come yet."""
+    clock = HeardClock()
+    assert clock.no_later(math.nan) == 0.0
+    clock.hear(1.0, None, 1.0)
+    assert [clock.no_later(at) for at in (math.nan, math.inf, 2.0, 0.5)] == [1.0, 1.0, 1.0, 0.5]
+
+
 def test_a_slow_stage_is_no_closed_microphone() -> None:
     """It needs twice as long as its chunks last, however long these are."""
     for seconds in (0.02, 0.1, 1.0):

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vivace.machines.words import apart, count_words, middles, share_out, words_until
+from vivace.machines.words import (
+    apart,
+    count_words,
+    middles,
+    same_words,
+    share_out,
+    words_until,
+)
 
 quick = settings(max_examples=80, deadline=None)
 texts = (
@@ -14,6 +21,14 @@ texts = (
     | st.text(max_size=40)
     | st.text(" a1、今天ちゃコーทีน่\u3099", max_size=40)
 )
+
+
+def test_the_same_words() -> None:
+    """Capitals and points make no other words; where there are none, the signs count."""
+    assert same_words("what time is it", "What time is it?")
+    assert not same_words("what time", "what time is it")
+    assert same_words(" 👍", "👍 ")
+    assert not same_words("👍", "👎")
 
 
 def needs_no_spaces(character: str) -> bool:

@@ -20,7 +20,7 @@ from vivace.live.replies import Replies
 from vivace.live.reply import AudioTriggerMode, GiveReply, as_told
 from vivace.live.tool_use import ToolUse
 from vivace.machines.floor import Act, Event, Floor, FloorRules, State
-from vivace.machines.interrupt import Interrupt, Overlap, OverlapWatch
+from vivace.machines.interrupt import Interrupt, OverlapWatch
 from vivace.machines.machine import Announce, Output
 from vivace.machines.measure import size_of
 from vivace.machines.playout import Ledger
@@ -35,6 +35,7 @@ __all__ = ["Answering", "FalseInterruption", "Manners"]
 
 _FRAME_S = 1.0
 _ANSWERED_S = 0.5  # "yes" so shortly before the end of a reply was an answer to it
+_SAID_S = 1.0  # a sound as long is something that was said, also where there are no words of it
 
 FalseInterruption: TypeAlias = Literal["resume", "ask_again"]
 
@@ -75,7 +76,7 @@ class Answering:
 
     owed: the user waits for an answer that nobody is giving. seen: an event wants the model to
     speak of it. wish: of the program's, to be carried out when the floor next asks. ended_at: media
-    time of the newest end of speech.
+    time of the newest end of speech. paused: replies up to this one are held by the program.
     """
 
     def __init__(
@@ -108,6 +109,8 @@ class Answering:
         self._ledger = ledger
         self._cut = 0  # the reply that was interrupted last, until something is asked again
         self._for_words = False  # the newest interruption was one of words
+        self.paused: int = 0
+        self._aside = False  # sound over the reply is answered after it
         self._dismissed: list[Part] = []
         self._dismissed_at = -math.inf
 
@@ -125,10 +128,12 @@ class Answering:
                 case Act.HOLD:
                     out.append(Announce(Held(self.floor.turn)))
                 case Act.RESUME:
-                    if event != Event.REPLY_OVER:  # else the sound goes on, as a turn of its own
+                    # Over a reply that ends the sound goes on, as a turn of its own.
+                    if event != Event.REPLY_OVER and not self._aside:
                         self.memory.forget_sound()
                     self.overlap.clear()
-                    out.append(Announce(Resumed(self.floor.turn)))
+                    if self.paused < self.floor.turn:
+                        out.append(Announce(Resumed(self.floor.turn)))
                 case Act.CANCEL:
                     real = event in (Event.TURN_ENDED, Event.RESET) or self._for_words
                     out += self._cancel(now, may_come_back=not real)
@@ -141,7 +146,7 @@ class Answering:
     def _ask(self, now: float) -> list[Output]:
         wish, self.wish = self.wish, None
         turn = self.floor.turn
-        self.owed, self._for_words = False, False
+        self.owed = self._for_words = self._aside = False
         self._asked_at, self.asked_to = now, self.ended_at
         self.overlap.clear()
         self.news.latency.asked()
@@ -183,7 +188,7 @@ class Answering:
 
     def owe_nothing(self) -> None:
         """Nobody waits for an answer any more, and of no event is to be spoken."""
-        self.owed = self.seen = self._cuts_in = False
+        self.owed = self.seen = self._cuts_in = self._aside = False
 
     def _verdict(self, now: float) -> list[Output]:
         """Whether there was anything to the newest interruption, now that something is asked."""
@@ -224,7 +229,8 @@ class Answering:
         """What else came of the user's or the program's: it enters the prompt, now or later."""
         if self._skips(part, now):
             return []
-        if self.floor.replying and part.role != "system":
+        guessed = self.replies.guessing and part.role == "user" and not isinstance(part.body, Seen)
+        if guessed or (self.floor.replying and part.role != "system"):
             lost = self.memory.add_later(part)
             return [self.news.failed("prompt", lost, now)] if lost else []
         return self.remember(part, now)
@@ -237,6 +243,13 @@ class Answering:
             return True
         self._frame_at = now
         return False
+
+    def let_in(self, now: float) -> list[Output]:
+        """What came while an answer was guessed enters the prompt, if none is any more."""
+        if not self.memory.stashed or self.replies.guessing or self.floor.replying:
+            return []
+        self.memory.let_in(now)
+        return self.replies.grow()
 
     def remember(self, part: Part, now: float) -> list[Output]:
         """`part` enters the prompt now."""
@@ -327,14 +340,15 @@ class Answering:
             return True
         if self.replies.says and all((it.at or 0.0) <= self.asked_to for it in self.memory.said):
             return False  # it is no answer to what was said before, which is answered after it
-        said = Overlap(text=self.memory.text, over=True)
-        return not self.forgets() and self.overlap.judge(said)
+        return not self.forgets() and self.overlap.judge_past(self.memory.text)
 
     def set_aside(self, now: float, *, speaking: bool) -> list[Output]:
         """The turn changes nothing now: forget "mm-hm", and answer anything else later."""
         memory, text = self.memory, self.memory.text
-        heard = self.protected() and memory.spoken and bool(memory.sound)
-        if memory.typed or (text and not self.forgets()) or (not text and heard):
+        long = self.protected() or self.overlap.newest().speech_s >= _SAID_S
+        if not text and memory.spoken and memory.sound and long:
+            self._aside = True
+        if memory.typed or (text and not self.forgets()) or self._aside:
             self.owed = True
             return []
         if speaking:  # again: that sound is of another turn
@@ -346,11 +360,23 @@ class Answering:
         self._dismissed, self._dismissed_at = said, now
         return [self.news.tell("dismissed", now, text=text)]
 
-    def answers_to(self, now: float) -> list[Part]:
+    def answers_to(self, now: float) -> list[Output]:
         """What was set aside just before the reply was over: "yes" is an answer to its end."""
         said = self._dismissed if now - self._dismissed_at <= _ANSWERED_S else []
         self._dismissed, self._dismissed_at = [], -math.inf
-        return said
+        self.memory.said[:0] = said
+        text = " ".join(part.text for part in said)
+        return [self.news.tell("counted", now, text=text)] if said else []
+
+    def hold(self, turn: int) -> None:
+        """The program holds replies up to `turn`."""
+        self.paused = max(turn, self.paused)
+
+    def go_on(self, turn: int, now: float) -> bool:
+        """The program lets them go on; False if not yet, since the user is heard over one."""
+        if turn >= self.paused:
+            self.paused, self._asked_at = 0, max(now, self._asked_at)
+        return self.floor.state not in (State.OVERLAP, State.VERDICT)
 
     def cancelled_for_nothing(self) -> bool:
         """True if a reply may come back, and the user has said no more than "mm-hm"."""
@@ -367,6 +393,6 @@ class Answering:
 
     def answer_due(self) -> float:
         nobody = self.replies.out is None or self.tools.waits()  # which has limits of its own
-        if self.floor.state != State.THINKING or nobody:
+        if self.floor.state != State.THINKING or nobody or self.paused >= self.floor.turn:
             return math.inf
         return self._asked_at + self.manners.answer_within_s

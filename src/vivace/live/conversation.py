@@ -11,13 +11,13 @@ import math
 from vivace.live.agenda import Agenda
 from vivace.live.answering import Answering, Manners
 from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply
+from vivace.live.user_side import UserSide
 from vivace.machines.floor import Event, State
-from vivace.machines.heard_clock import HeardClock
 from vivace.machines.machine import FLOOR, Announce, Item, JobDone, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
 from vivace.machines.pressure import Shedding
 from vivace.machines.tools import ToolCalls
-from vivace.machines.transcripts import TypedLines, is_interim, is_spoken
+from vivace.machines.transcripts import is_interim, is_spoken
 from vivace.machines.window import Summarize, Window
 from vivace.part import (
     Ask,
@@ -40,8 +40,6 @@ from vivace.part import (
 from vivace.part import Event as Seen
 
 __all__ = ["Conversation"]
-
-_LATE_S = 0.3  # a text may say that it ends so much later than a detector does
 
 
 class Conversation(Machine):
@@ -69,14 +67,9 @@ class Conversation(Machine):
         self._floor, self._overlap = agent.floor, agent.overlap
         self._memory, self._replies, self._news = agent.memory, agent.replies, agent.news
         self._agenda = Agenda(self._manners.initiative)
-        self._speaking = False  # the user is, also where that means nothing to the floor
-        self._speaking_since, self._over_to = 0.0, -math.inf  # media time; the last turn ended then
-        self._lines = TypedLines()
-        self._nobody_ends_it = False  # the pause: no detector tells whether the turn is over
-        self._heard = HeardClock()
+        self._user = UserSide()
         self._idle_since = zero
         self._finishing = False
-        self._paused: int | None = None  # the reply that the program holds
 
     # -- the four entrances -------------------------------------------------------------------
 
@@ -111,6 +104,8 @@ class Conversation(Machine):
 
     def tick(self, now: float) -> list[Output]:
         state = self._floor.state
+        if now >= self._user.words_end:
+            self._user.words_end = math.inf
         out = self._agent.tooling(self.tools.tick(now), now)
         event = self._floor.due(now)
         if self._agent.overlap_due() <= now:
@@ -132,6 +127,7 @@ class Conversation(Machine):
             self._agent.overlap_due(),
             self._agent.answer_due(),
             self._idle_due(),
+            self._user.words_end,
             -math.inf if self._wanted() else math.inf,
         )
         return None if due == math.inf else due
@@ -139,8 +135,10 @@ class Conversation(Machine):
     def finish(self, now: float) -> list[Output]:
         """The user's side is over: what was said is answered, and nothing else."""
         state = self._floor.state
-        self._finishing, self._speaking, self._nobody_ends_it = True, False, True
-        out: list[Output] = [] if self._paused is None else [Part(Resumed(self._paused))]
+        self._finishing = True
+        self._user.over()
+        paused, self._agent.paused = self._agent.paused, 0
+        out: list[Output] = [Part(Resumed(paused))] if paused else []
         if state in (State.USER, State.OVERLAP):
             out += self._agent.happened(Event.SPEECH_ENDED, now)
         paused = self._floor.state in (State.PAUSE, State.VERDICT)
@@ -155,6 +153,7 @@ class Conversation(Machine):
         """`out`, and what becomes possible now that it is as it is."""
         out += [self._news.failed("interrupt", why, now) for why in self._overlap.failures()]
         while True:
+            out += self._agent.let_in(now)
             if self._floor.state == State.IDLE:
                 out += self._idle(before, now)
             for right in self._replies.verdicts():
@@ -173,10 +172,11 @@ class Conversation(Machine):
         if before != State.IDLE:
             self._idle_since = now
             self._agent.owed |= bool(self._memory.said)  # said while others were heard
-            due = not (self._nobody_ends_it or self._agent.owed)  # a detector tells if it is all
-            if self._memory.spoken and (self._speaking or due):  # over what was protected
+            # Where a detector ends turns, it tells if that was all.
+            due = not (self._user.nobody_ends_it or self._agent.owed)
+            if self._memory.spoken and (self._user.speaking or due):  # over what was protected
                 out = self._agent.happened(Event.SPEECH_STARTED, now)
-                ended = [] if self._speaking else self._agent.happened(Event.SPEECH_ENDED, now)
+                ended = [] if self._user.speaking else self._agent.happened(Event.SPEECH_ENDED, now)
                 return out + ended
         if self._wanted():
             asks = self._agent.owed or self._agent.seen
@@ -188,27 +188,26 @@ class Conversation(Machine):
 
     def _wanted(self) -> bool:
         """True if somebody waits for a reply that may begin now."""
-        wished = bool(self._agenda) and not self._speaking  # as they may do still after a reset
-        wanted = self._agent.owed or self._agent.seen or wished
-        return self._floor.state == State.IDLE and wanted
+        wanted = self._agent.owed or self._agent.seen or self._agenda
+        silent = self._floor.state == State.IDLE and self._user.words_end == math.inf
+        return silent and bool(wanted)
 
     # -- what comes in ------------------------------------------------------------------------
 
     def _signal(self, part: Part, now: float) -> list[Output]:
-        beside = self._lines.take(part)
+        beside = self._user.lines.take(part)
         match part.body:
             case SpeechStarted(at=at, probability=probability):
                 if not self._listening():
-                    self._memory.sound.began(self._heard.heard_at - at)
+                    self._memory.sound.began(self._user.heard.heard_at - at)
                 return [part, *self._speech_started(at, probability, now)]
             case SpeechEnded(at=at) as ended:
                 self._agent.ended_at = at
-                self._news.latency.speech_ended(min(now, self._heard.when(at)))
+                self._news.latency.speech_ended(min(now, self._user.heard.when(at)))
                 return [part, *self._speech_ended(ended, now)]
             case TurnEnded(at=at):
                 out = [part, *([] if beside else self._let_go(at, now))]
-                if not self._speaking:  # what is understood of it after this is all there is
-                    self._nobody_ends_it, self._over_to = True, self._heard.no_later(at)
+                self._user.turn_ended(at)
                 return out + self._turn_ended(now)
             case Say() | Ask() as wish:
                 refused = self._agenda.add(wish)
@@ -221,17 +220,16 @@ class Conversation(Machine):
             case PlayedTo() as report:  # here, since there may be no pacer
                 return [Announce(report)]
             case Held(turn=turn):
-                self._paused = max(turn, self._paused or 0)
+                self._agent.hold(turn)
                 return [part]
-            case Resumed(turn=turn) if turn >= (self._paused or 0):
-                self._paused = None
-                return [part]
+            case Resumed(turn=turn):
+                return [part] if self._agent.go_on(turn, now) else []
             case _:
                 return [part]
 
     def _speech_started(self, at: float, probability: float, now: float) -> list[Output]:
-        self._speaking = self._memory.spoken = True
-        self._speaking_since, self._nobody_ends_it = at, False
+        self._user.began(at)
+        self._memory.spoken = True
         self._agenda.user_was_heard()
         if self._agent.protected():
             return []
@@ -240,21 +238,19 @@ class Conversation(Machine):
         out += self._agent.happened(Event.SPEECH_STARTED, now)
         if replying:
             if self._floor.state == State.OVERLAP:
-                out.append(self._news.held(self._floor.turn, now, self._heard.when(at)))
+                out.append(self._news.held(self._floor.turn, now, self._user.heard.when(at)))
             return out + self._agent.judged(self._overlap.began(now, probability), now)
         return out + self._replies.read_ahead()
 
     def _let_go(self, at: float, now: float) -> list[Output]:
         """A key was, and what is being said is over, though nobody has told its end."""
-        if not self._speaking or at <= self._speaking_since:  # of the turn before, told late
+        if (ended := self._user.let_go(at)) is None:
             return []
-        self._agent.ended_at = self._heard.no_later(at)
-        ended = SpeechEnded(self._agent.ended_at, transcript_follows=True, turn_follows=True)
+        self._agent.ended_at = ended.at
         return self._speech_ended(ended, now)
 
     def _speech_ended(self, ended: SpeechEnded, now: float) -> list[Output]:
-        self._speaking = False
-        self._nobody_ends_it = not ended.turn_follows or ended.at <= self._over_to
+        self._user.ended(ended)
         if self._agent.protected():
             return self._ended_by_itself(now)
         over_it = self._floor.state == State.OVERLAP
@@ -268,7 +264,7 @@ class Conversation(Machine):
     def _ended_by_itself(self, now: float) -> list[Output]:
         """Nobody detects ends of turns: the turn ends with what the model is triggered by."""
         silent = self._floor.state == State.PAUSE or self._floor.replying
-        if self._speaking or not silent or not self._nobody_ends_it:
+        if self._user.speaking or not silent or not self._user.nobody_ends_it:
             return []
         if self._manners.trigger == AudioTriggerMode.END_OF_SPEECH or self._memory.said:
             return self._turn_ended(now)
@@ -280,17 +276,21 @@ class Conversation(Machine):
         new = part.at is None or part.at > self._agent.asked_to
         if interim := is_interim(part):
             self._news.latency.mark("transcript", now)
+            if new and part.text.strip() and self._floor.state == State.IDLE:
+                self._agenda.user_was_heard()
+                self._idle_since, self._user.words_end = now, now + self._manners.rules.patience_s
         elif self._memory.hears and self._was_heard(part):
             return out
         elif part.text.strip():
             self._memory.said.append(part)
-            self._lines.take(part)
+            self._user.words_end = math.inf
+            self._user.lines.take(part)
             self._agenda.user_was_heard()
             if self._floor.state == State.IDLE:  # a turn of its own
                 self._floor.feed(Event.SPEECH_STARTED, now)
                 self._floor.feed(Event.SPEECH_ENDED, now)
                 # What was spoken is over: its end was told before, or nobody tells ends of speech.
-                self._nobody_ends_it = is_spoken(part)
+                self._user.nobody_ends_it = is_spoken(part)
         says = not self._overlap.forgets(part.text, interim=interim)
         if new and self._floor.replying and not self._agent.protected():
             takes = self._overlap.understood(part.text, now, part.at, interim=interim)
@@ -303,25 +303,25 @@ class Conversation(Machine):
         return out + self._guess(part) if part.at == self._agent.ended_at else out
 
     def _was_heard(self, part: Part) -> bool:
-        """True for the transcript of what the model was asked with as sound."""
-        since = self._memory.spoken or self._speaking  # else it can be of nothing newer
-        at = part.at if part.at is not None else math.inf if since else 0.0
-        return is_spoken(part) and at <= self._agent.asked_to + (0.0 if since else _LATE_S)
+        asked_to = self._agent.asked_to
+        since = self._memory.spoken or self._overlap.cleared_to > asked_to
+        return self._user.was_heard(part, since, asked_to)
 
     def _guess(self, text: Part | None) -> list[Output]:
         may = self._manners.speculate and not self._replies.guessing
         if not may or self._floor.state != State.PAUSE:
             return []
-        return self._replies.guess(None if text is None else text.derive(metadata={}))
+        text = None if text is None else text.derive(metadata={})
+        return self._replies.guess(text, self._agent.tool_use.running())
 
     def _audio(self, audio: Audio, at: float | None, now: float) -> list[Output]:
-        self._heard.hear(audio.seconds, at, now)
+        self._user.heard.hear(audio.seconds, at, now)
         self._memory.hear(audio, listening=self._listening())
         return []
 
     def _listening(self) -> bool:
         states = (State.USER, State.PAUSE, State.OVERLAP, State.VERDICT)
-        return self._floor.state in states or self._speaking or self._memory.spoken
+        return self._floor.state in states or self._user.speaking or self._memory.spoken
 
     def _announced(self, signal: Signal, now: float) -> list[Output]:
         match signal:
@@ -344,7 +344,7 @@ class Conversation(Machine):
         self._news.latency.mark("decision", now)
         memory = self._memory
         if self._floor.replying and not self._agent.takes_the_floor():
-            out = self._agent.set_aside(now, speaking=self._speaking)
+            out = self._agent.set_aside(now, speaking=self._user.speaking)
             if not self._agent.protected():
                 out += self._agent.happened(Event.TURN_EMPTY, now)
             return out
@@ -361,7 +361,7 @@ class Conversation(Machine):
             self._news.latency.forget_turn()
         elif self._floor.state == State.USER:  # more is coming, and answered together with this
             memory.take_turn(now)
-            memory.spoken = self._speaking  # and they go on
+            memory.spoken = self._user.speaking  # and they go on
         return out
 
     def _played(self, turn: int, reason: TurnReason, now: float) -> list[Output]:
@@ -369,9 +369,8 @@ class Conversation(Machine):
             return []
         self._memory.add_reply(turn, now, interrupted=False)
         self._replies.over()
-        answers = self._agent.answers_to(now)
-        self._memory.said[:0] = answers if reason == "done" else []
-        return self._agent.happened(Event.REPLY_OVER, now, turn)
+        answers = self._agent.answers_to(now) if reason == "done" else []
+        return [*answers, *self._agent.happened(Event.REPLY_OVER, now, turn)]
 
     def _reset(self, turn: int, now: float) -> list[Output]:
         self._memory.forget_turn()
@@ -381,6 +380,9 @@ class Conversation(Machine):
         out += self._agent.tooling(self._agent.tool_use.reset(now), now)
         out += [*self._replies.stop_reading(), *self._replies.drop_back()]
         self._agent.owe_nothing()
+        if self._user.speaking:  # still: what comes of it from now on is their turn
+            self._memory.spoken = True
+            out += self._agent.happened(Event.SPEECH_STARTED, now)
         return out
 
     def _break_silence(self, now: float) -> list[Output]:
@@ -392,6 +394,5 @@ class Conversation(Machine):
     # -- when ---------------------------------------------------------------------------------
 
     def _idle_due(self) -> float:
-        if self._floor.state != State.IDLE or self._finishing or self._speaking:
-            return math.inf
-        return self._agenda.idle_due(self._idle_since)
+        somebody = self._user.speaking or self._finishing or self._floor.state != State.IDLE
+        return math.inf if somebody or self._agenda else self._agenda.idle_due(self._idle_since)

@@ -128,9 +128,18 @@ class Memory:
             metadata = {"interrupted": True} if interrupted else {}
             self.add(Part(heard, role="model", turn=turn, metadata=metadata), now)
         self._losing = False
+        self.let_in(now)
+        return heard
+
+    @property
+    def stashed(self) -> bool:
+        """True if something was."""
+        return bool(self._stash)
+
+    def let_in(self, now: float) -> None:
+        """What was stashed enters the prompt."""
         while self._stash:
             self.add(self._stash.popleft(), now)
-        return heard
 
 
 def _answers(part: Part, id: str) -> bool:

@@ -15,6 +15,7 @@ from vivace.live.reply import GiveReply, MakeReply, PromptEnded
 from vivace.machines.machine import Cancel, Output, Tell
 from vivace.machines.playout import Reply
 from vivace.machines.pressure import Shedding
+from vivace.machines.words import same_words
 from vivace.part import Part
 
 __all__ = ["Out", "Replies"]
@@ -40,13 +41,14 @@ class _Ahead(msgspec.Struct):
     """A reply whose model reads the prompt already, though the user has not finished.
 
     stands: as the memory had it. told: parts of the prompt that it has. guess: what it took for the
-    whole turn of the user, if it was asked to answer on a guess.
+    whole turn of the user, if it was asked to answer on a guess. notes: what it was told before it.
     """
 
     made: MakeReply
     stands: int
     told: int
     guess: list[Part] | None = None
+    notes: Sequence[Part] = ()
 
 
 class Replies:
@@ -89,10 +91,10 @@ class Replies:
         ahead.told += len(new)
         return [Tell(ahead.made, part) for part in new]
 
-    def guess(self, text: Part | None = None) -> list[Output]:
+    def guess(self, text: Part | None = None, notes: Sequence[Part] = ()) -> list[Output]:
         """The user has probably finished: let the model answer, and hold what it says.
 
-        text: what was understood last, and may be the end of it.
+        text: what was understood last, and may be the end of it. notes: as in `ask`.
         """
         turn = self._memory.turn(text if text is not None and text.text.strip() else None)
         if not turn or len(turn) > _TURN_PARTS or self._shedding.sheds("speculation"):
@@ -101,8 +103,8 @@ class Replies:
         if self._ahead is None:
             return []
         made = self._ahead.made
-        self._ahead.guess = turn
-        return [*out, *(Tell(made, part) for part in turn), Tell(made, PromptEnded())]
+        self._ahead.guess, self._ahead.notes = turn, notes
+        return [*out, *(Tell(made, part) for part in (*notes, *turn)), Tell(made, PromptEnded())]
 
     @property
     def says(self) -> bool:
@@ -137,14 +139,13 @@ class Replies:
         """
         said = self._memory.turn()
         ahead = self._ahead
-        guessed = ahead is not None and ahead.guess is not None and not notes
-        right = guessed and ahead is not None and _same(ahead.guess or [], said)
-        if right and ahead is not None and self._stands(ahead):
+        if ahead is not None and self._stands(ahead) and _guessed(ahead, said, notes):
             self._memory.take_turn(now)
             self._verdicts.append(True)
             self._ahead = None
-            self.prompt = self._memory.parts()
+            self.prompt = _before(self._memory.parts(), said, notes)
             return [*self.drop_back(), self._give(ahead.made, turn)]
+        self._memory.let_in(now)
         out = self.grow() if ahead is not None and ahead.guess is None else self.stop_reading()
         if self._ahead is not None:
             out += [Tell(self._ahead.made, note) for note in notes]
@@ -227,7 +228,15 @@ def _before(prompt: tuple[Part, ...], said: list[Part], notes: Sequence[Part]) -
     return (*prompt[:at], *notes, *prompt[at:])
 
 
-def _same(guess: list[Part], said: list[Part]) -> bool:
-    """True if the user has said nothing more. Sound only has more silence at its end."""
-    mine, theirs = ([part.text.strip() for part in parts if part.text] for parts in (guess, said))
-    return mine == theirs and len(guess) == len(said)
+def _guessed(ahead: _Ahead, said: list[Part], notes: Sequence[Part]) -> bool:
+    """True if it was told this. Sound only has more silence at its end."""
+    told = [*ahead.notes, *(ahead.guess or ())]
+    known = [*notes, *said]
+    same = len(told) == len(known) and len(ahead.notes) == len(notes)
+    return (
+        ahead.guess is not None
+        and same
+        and all(
+            same_words(mine.text, theirs.text) for mine, theirs in zip(told, known, strict=True)
+        )
+    )

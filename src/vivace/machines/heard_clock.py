@@ -44,7 +44,8 @@ class HeardClock:
 
     def no_later(self, at: float) -> float:
         """Media time `at`, or the newest that there is sound of, if that is earlier."""
-        return at if math.isinf(self._behind) else min(at, self.heard_at)
+        newest = math.inf if math.isinf(self._behind) else self.heard_at
+        return at if at < newest else self.heard_at  # nor is it later if it is no number
 
     def when(self, at: float) -> float:
         """Media time `at` on the clock; infinite where no sound has come."""

@@ -130,19 +130,24 @@ class OverlapWatch:
     """Watches what the user does over a reply, and puts it before a policy.
 
     Sounds add up, pauses left out, until `clear`. A text of them that comes after that may still
-    make an interruption, but says nothing about the sounds that follow.
+    make an interruption, and is judged with what they were like, but says nothing about the sounds
+    that follow.
 
     A policy is somebody else's code, asked in the middle of a conversation. Where it raises, the
     default policy decides, and `failures` tells of it.
+
+    cleared_to: media time up to which sounds came to nothing, or are over.
     """
 
     def __init__(self, policy: Interrupt) -> None:
         self.policy: Interrupt = policy
         self._raises = False
         self._failures: list[str] = []
-        self._ended_at = self._cleared_to = -math.inf
+        self._ended_at = -math.inf
+        self.cleared_to: float = -math.inf
+        self._was = Overlap()  # what was cleared last
+        self._begun = False
         self._since: float | None
-        self._begun: bool
         self.clear()
 
     def began(self, now: float, probability: float = 1.0) -> bool:
@@ -168,8 +173,8 @@ class OverlapWatch:
 
         interim: another text will take its place. True if it makes an interruption.
         """
-        if at is not None and at <= self._cleared_to:  # late: of no sound that goes on now
-            return self.judge(Overlap(text=text, over=True, interim=interim))
+        if at is not None and at <= self.cleared_to:  # late: of no sound that goes on now
+            return self.judge_past(text, interim=interim)
         self._text, self._interim = text, interim
         return self._judge(now)
 
@@ -213,6 +218,15 @@ class OverlapWatch:
             overlap.text.strip() and self.policy.forgets(overlap)
         )
 
+    def judge_past(self, text: str, *, interim: bool = False) -> bool:
+        """True if what was understood of the newest sounds, now over, makes an interruption."""
+        was = self.newest()
+        return self.judge(Overlap(was.speech_s, was.probability, text, True, interim))
+
+    def newest(self) -> Overlap:
+        """The newest sounds as far as they are over, without their words."""
+        return Overlap(self._before_s, self._probability) if self._begun else self._was
+
     def failures(self) -> list[str]:
         """What is to be told of a policy that raises, once."""
         failures, self._failures = self._failures, []
@@ -220,7 +234,9 @@ class OverlapWatch:
 
     def clear(self) -> None:
         """What was heard came to nothing, or is over."""
-        self._cleared_to = self._ended_at
+        self.cleared_to = self._ended_at
+        if self._begun:
+            self._was = Overlap(self._before_s, self._probability)
         self._begun = False  # a sound has, since
         self._since = None  # when the sound that goes on began
         self._before_s = 0.0  # what the sounds before it have lasted

@@ -15,6 +15,7 @@ from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.machine import Announce, Item, Job, JobDone, JobFailed, Machine, Output
 from vivace.machines.transcripts import TypedLines, is_spoken
+from vivace.machines.words import same_words
 from vivace.part import Audio, Data, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
 __all__ = ["JudgeTurn", "TurnMachine", "TurnRules", "is_unfinished"]
@@ -90,7 +91,7 @@ class TurnMachine(Machine):
                 self._text, self._text_at = text, item.at
                 return [item, *self._decide(now)]
             case Part(body=str(text), role="user") if is_spoken(item):  # final already
-                if self._given and _same(text, self._given):
+                if self._given and same_words(text, self._given):
                     return []  # by this machine, which could not know that it would come
                 self._text = ""
                 return [item]
@@ -194,12 +195,6 @@ class TurnMachine(Machine):
         self._forget()
         out: list[Output] = [Part(text, at=at)] if text else []
         return [*out, Part(TurnEnded(at), at=at), Announce(TurnEnded(at))]
-
-
-def _same(text: str, other: str) -> bool:
-    """True if these are the same words: capitals and points are put in late."""
-    words, others = (re.findall(r"\w+", it.casefold()) for it in (text, other))
-    return words == others
 
 
 def is_unfinished(text: str) -> bool:

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-__all__ = ["apart", "count_words", "middles", "share_out", "words_until"]
+__all__ = ["apart", "count_words", "middles", "same_words", "share_out", "words_until"]
 
 _CHINESE = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _KANA = "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff\U0001b000-\U0001b16f"
@@ -42,6 +42,12 @@ def apart(word: str) -> list[str]:
 def count_words(text: str) -> int:
     """How many words `text` has."""
     return sum(len(apart(word)) for word in text.split())
+
+
+def same_words(text: str, other: str) -> bool:
+    """True if these are the same words: capitals and points are put in late."""
+    words, others = (re.findall(r"\w+", it.casefold()) for it in (text, other))
+    return words == others if words or others else text.strip() == other.strip()
 
 
 def middles(words: str) -> Iterator[tuple[float, str]]:

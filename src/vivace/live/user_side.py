@@ -1,0 +1,64 @@
+"""What is known of the user: whether they speak, since when, and what will end their turn."""
+
+from __future__ import annotations
+
+import math
+
+from vivace.machines.heard_clock import HeardClock
+from vivace.machines.transcripts import TypedLines, is_spoken
+from vivace.part import Part, SpeechEnded
+
+__all__ = ["UserSide"]
+
+_LATE_S = 0.3  # a text may say that it ends so much later than a detector does
+
+
+class UserSide:
+    """Keeps it. All times are media time but `words_end`, which is on the clock.
+
+    speaking: they are, also where that means nothing to the floor. nobody_ends_it: no detector will
+    tell whether the turn is over. words_end: until then an interim text tells that they speak;
+    infinite if none does.
+    """
+
+    def __init__(self) -> None:
+        self.speaking: bool = False
+        self.nobody_ends_it: bool = False
+        self.words_end: float = math.inf
+        self.heard: HeardClock = HeardClock()
+        self.lines: TypedLines = TypedLines()
+        self._since = 0.0  # they began to speak
+        self._over_to = -math.inf  # the newest turn ended
+
+    def began(self, at: float) -> None:
+        """They have begun to speak."""
+        self.speaking, self.nobody_ends_it, self._since = True, False, at
+
+    def ended(self, ended: SpeechEnded) -> None:
+        """They have fallen silent."""
+        self.speaking = False
+        self.nobody_ends_it = not ended.turn_follows or ended.at <= self._over_to
+
+    def turn_ended(self, at: float) -> None:
+        """Their turn is over, and what is understood of it after this is all there is."""
+        if not self.speaking:
+            self.nobody_ends_it, self._over_to = True, self.heard.no_later(at)
+
+    def let_go(self, at: float) -> SpeechEnded | None:
+        """A key was: what ends with it, though nobody has told its end; None if nothing does."""
+        if not self.speaking or at <= self._since:  # of the turn before, told late
+            return None
+        return SpeechEnded(self.heard.no_later(at), transcript_follows=True, turn_follows=True)
+
+    def was_heard(self, part: Part, spoken: bool, asked_to: float) -> bool:
+        """True for the transcript of what a model that hears was asked with as sound.
+
+        spoken: there was speech since. asked_to: up to where the sound was given.
+        """
+        since = spoken or self.speaking  # else it can be of nothing newer
+        at = part.at if part.at is not None else math.inf if since else 0.0
+        return is_spoken(part) and at <= asked_to + (0.0 if since else _LATE_S)
+
+    def over(self) -> None:
+        """Nothing more will come of them."""
+        self.speaking, self.nobody_ends_it, self.words_end = False, True, math.inf
