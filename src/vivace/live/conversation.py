@@ -17,7 +17,7 @@ from vivace.machines.machine import FLOOR, Announce, Item, JobDone, JobFailed, M
 from vivace.machines.playout import Ledger
 from vivace.machines.pressure import Shedding
 from vivace.machines.tools import ToolCalls
-from vivace.machines.transcripts import is_interim, is_spoken
+from vivace.machines.transcripts import is_context, is_interim, is_spoken
 from vivace.machines.window import Summarize, Window
 from vivace.part import (
     Ask,
@@ -78,7 +78,7 @@ class Conversation(Machine):
         match item:
             case Part(body=Signal()):
                 out = self._signal(item, now)
-            case Part(role="user", body=str()):
+            case Part(role="user", body=str()) if not is_context(item):
                 out = self._text(item, now)
             case Part(role="user", body=Audio() as audio):
                 out = self._audio(audio, item.at, now)

@@ -61,6 +61,8 @@ class LiveModelProcessor(Processor):
     on; texts that are interim are not answered. Audio, images and data are not yielded: they enter
     the prompt (audio only with END_OF_SPEECH), after the reply if one is out. A response, of a
     tool's or of the program's, is yielded when it enters the prompt, and is answered.
+    A text of the user's with `context` True in its metadata, and any text of the model's, enters
+    the prompt like data: in its place, and is not answered.
     An `Event` is yielded as it comes, and enters the prompt likewise; one that triggers a turn is
     spoken of once nobody speaks, or at once, in place of a reply that may be interrupted.
     `Say` and `Ask` from the program wait until nobody speaks;

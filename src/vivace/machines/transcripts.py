@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vivace.part import Part, SpeechEnded, SpeechStarted, TurnEnded
 
-__all__ = ["TypedLines", "is_interim", "is_spoken"]
+__all__ = ["TypedLines", "is_context", "is_interim", "is_spoken"]
 
 
 def is_interim(part: Part) -> bool:
@@ -27,6 +27,11 @@ def is_spoken(part: Part) -> bool:
     return part.at is not None or as_one
 
 
+def is_context(part: Part) -> bool:
+    """True for what the model is to know, and nobody waits for an answer to: `context` says so."""
+    return part.metadata.get("context") is True  # the word is a common one
+
+
 class TypedLines:
     """Tells whose end a `TurnEnded` is: that of a line typed while the user speaks, or of a key.
 
@@ -45,7 +50,8 @@ class TypedLines:
             case SpeechEnded():
                 self._speaking = self._typed = False
             case str():
-                self._typed |= part.role == "user" and not is_spoken(part)
+                of_the_user = part.role == "user" and not is_context(part)
+                self._typed |= of_the_user and not is_spoken(part)
             case TurnEnded():
                 typed, self._typed = self._typed, False
                 return typed and self._speaking
