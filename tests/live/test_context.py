@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.live.bench import Bench, answering, final, line, started, turn_ended
+from tests.live.bench import Bench, answering, ended, final, interim, line, started, turn_ended
 from vivace import LiveModelProcessor, processor
 from vivace.part import Ask, Part, TurnComplete, TurnEnded
 from vivace.testing.script import play
@@ -72,11 +72,58 @@ def test_it_is_no_line_that_is_typed_while_the_user_speaks() -> None:
     assert bench.prompt() == ["user: The user is on page 3.", "user: What is this?"]
 
 
+def test_it_keeps_its_order_while_an_answer_is_guessed() -> None:
+    """The guess did not know of it, and is wrong."""
+    bench = Bench(speculate=True)
+    bench.feed(1.0, started(0.0), ended(1.0), interim("Who am I?", 1.0))
+    bench.feed(1.1, *TALK)
+    bench.feed(1.5, final("Who am I?", 1.0), turn_ended(1.0))
+    assert [bench.prompt()] == [[*TOLD, "user: Who am I?"]]
+    assert [news["right"] for news in bench.told("speculated")] == [False]
+
+
 def test_another_context() -> None:
     """Only what says `True` is meant: the word is a common one."""
     bench = Bench()
     bench.feed(1.0, known("Lights on", context="kitchen"), turn_ended(1.0))
     assert bench.prompt() == ["user: Lights on"]
+
+
+# -- unmarked ---------------------------------------------------------------------------------
+
+
+def test_a_text_of_the_models_follows_the_lines_before_it() -> None:
+    """They are in the prompt as they came, and answered with the question that comes last."""
+    bench = Bench()
+    bench.feed(1.0, final("My name is Ann."), Part("Hello Ann.", role="model"))
+    bench.feed(2.0, final("I live in Ulm."), Part("Nice.", role="model"))
+    assert bench.replies == []
+    bench.feed(3.0, final("Who am I?"), turn_ended(3.0))
+    assert [bench.prompt()] == [[*TOLD, "user: Who am I?"]]
+    bench.over(4.0)
+    bench.until(60.0)
+    assert len(bench.replies) == 1
+
+
+def test_lines_without_an_end_are_answered_though_a_text_of_the_models_follows() -> None:
+    """After five seconds, as always."""
+    bench = Bench()
+    bench.feed(1.0, final("My name is Ann."), Part("Hello Ann.", role="model"))
+    bench.until(5.9)
+    assert bench.replies == []
+    bench.until(6.0)
+    assert [bench.prompt()] == [TOLD[:2]]
+
+
+def test_a_line_is_not_hidden_from_a_reply_that_may_come_back() -> None:
+    """What was typed is answered, though a text of the model's came after it."""
+    bench = answering()
+    bench.feed(3.0, started(3.0))
+    bench.feed(4.5, final("mm-hm"), Part("Noted.", role="model"))
+    assert bench.cancelled == [1]
+    bench.feed(5.0, ended(5.0), turn_ended(5.0))
+    assert bench.told("brought_back") == []
+    assert "user: mm-hm" in bench.prompt()
 
 
 @pytest.mark.virtual(seeds=5)

@@ -233,6 +233,8 @@ class Answering:
         if guessed or (self.floor.replying and part.role != "system"):
             lost = self.memory.add_later(part)
             return [self.news.failed("prompt", lost, now)] if lost else []
+        if part.role == "model" and part.text:
+            self.owed |= self.memory.take_lines(now)  # it was said after them
         return self.remember(part, now)
 
     def _skips(self, part: Part, now: float) -> bool:

@@ -74,6 +74,15 @@ class Memory:
             self.add(part, now)
         self.forget_turn()
 
+    def take_lines(self, now: float) -> bool:
+        """Lines enter the prompt before the end of their turn; True if there are some.
+
+        Not while the user has spoken besides: that turn enters as a whole.
+        """
+        if lines := self.typed and not self.spoken:
+            self.take_turn(now)
+        return lines
+
     def begins_at(self, turn: int) -> float | None:
         """When the first sound of a reply is heard; None if none was handed out."""
         return self._ledger.begins_at(turn)
