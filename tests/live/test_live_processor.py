@@ -204,10 +204,12 @@ async def test_text_goes_in_the_moment_or_as_a_turn(hold: Hold) -> None:
 
 
 async def test_what_the_model_should_know(hold: Hold) -> None:
-    """Data and the system's text are told and ask for nothing; wishes of the program are said."""
+    """Data, context and the system's text ask for nothing; wishes of the program are said."""
     lines = [
         (0.0, Part("Be brief.", role="system")),
         (0.0, {"door": "open"}),
+        (0.0, Part("My name is Ann.", metadata={"context": True})),
+        (0.0, Part("Hello Ann.", role="model")),
         (0.0, Say("Mind the gap.")),
         (0.0, Ask()),
         (0.0, Part("so far", metadata={"interim": True})),
@@ -219,6 +221,8 @@ async def test_what_the_model_should_know(hold: Hold) -> None:
     assert talk.server.connections[0].messages == [
         Content((Turn("user", "Be brief."),), complete=False),
         Content((Turn("user", '{"door":"open"}'),), complete=False),
+        Content((Turn("user", "My name is Ann."),), complete=False),
+        Content((Turn("model", "Hello Ann."),), complete=False),
         TextHeard('Say this, word for word: "Mind the gap."'),
         TextHeard("(Please answer.)"),
     ]

@@ -27,7 +27,7 @@ from vivace.machines.outbound import (
     SendResults,
     SendText,
 )
-from vivace.machines.transcripts import is_interim
+from vivace.machines.transcripts import is_context, is_interim
 from vivace.part import (
     Ask,
     Audio,
@@ -233,8 +233,8 @@ class SessionInput:
         self.ask(now)
 
     def _text(self, part: Part, text: str, now: float) -> Took:
-        if part.role != "user":
-            self._tell(text)
+        if part.role != "user" or is_context(part):
+            self._tell(text, "model" if part.role == "model" else "user")
             return Took()
         # A transcript of what the server has heard itself says nothing new.
         said = part.at is not None and self._has_sound
@@ -265,10 +265,10 @@ class SessionInput:
             self.ask(now)
         self._later = []
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, text: str, role: str = "user") -> None:
         """Something that the model should know, and need not answer."""
         if self._takes_turns:
-            self._outbound.put(SendContent((("user", text),)))
+            self._outbound.put(SendContent(((role, text),)))
         else:
             self._outbound.put(SendText(text))
 
