@@ -11,7 +11,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
-from vivace.audio import AudioFormat
 from vivace.errors import Closed, PartError, StageError, VivaceError
 from vivace.flow.channel import Channel
 from vivace.flow.processor import Processor
@@ -19,18 +18,7 @@ from vivace.flow.scope import Scope
 from vivace.machines.json_text import plain
 from vivace.machines.transcripts import is_interim
 from vivace.models.live_facts import LiveFacts
-from vivace.part import (
-    Audio,
-    Call,
-    Image,
-    Interrupted,
-    Part,
-    Response,
-    SpeechEnded,
-    SpeechStarted,
-    TurnComplete,
-    TurnEnded,
-)
+from vivace.part import Audio, Call, Interrupted, Part, Response, TurnComplete
 from vivace.processors.resample import resampled
 from vivace.processors.tool import Toolbox
 from vivace.server.gemini_frames import (
@@ -45,22 +33,10 @@ from vivace.server.gemini_frames import (
     set_up_complete,
 )
 from vivace.server.gemini_order import Order
+from vivace.server.gemini_reader import Reader
 from vivace.server.gemini_socket import Gone, Socket, Visitor
-from vivace.server.gemini_tools import ClientTools, result_of
-from vivace.server.gemini_wire import (
-    ActivityEnded,
-    ActivityStarted,
-    AudioHeard,
-    AudioStreamEnded,
-    ClientMessage,
-    Content,
-    ImageSeen,
-    Refused,
-    Setup,
-    TextHeard,
-    ToolAnswer,
-    ToolAnswers,
-)
+from vivace.server.gemini_tools import ClientTools
+from vivace.server.gemini_wire import Refused, Setup, ToolAnswers
 
 __all__ = ["GeminiFront"]
 
@@ -70,7 +46,6 @@ _PARTS = 256  # of the user's that wait for the agent
 _CALLS = 4096  # that may be answered: far more than are ever out
 _KEPT_S = 120.0  # how long a session without a connection is kept
 _SET_UP_S = 10.0  # for a client to say what it wants
-_SILENCE_S = 1.5  # of it, so that a detector hears that the user has finished
 _FACTS = LiveFacts(content="always", tools="non_blocking", thinking_level=True)
 
 
@@ -198,7 +173,7 @@ class _Session:
         self.tools = ClientTools(setup.tools, self._frames.send_nowait, self._frames.purge)
         self._setup = setup
         self._runs_tools = runs_tools
-        self._reader = _Reader()
+        self._reader = Reader()
         self._unsent: Frame | None = None  # its connection may have gone before it had it
         self._failed = False
         self._open = False  # a reply has begun, and has not ended
@@ -336,44 +311,3 @@ def _is_of_a_reply(frame: Frame) -> bool:
 def _report(error: BaseException) -> None:
     context = {"message": "a served session has failed", "exception": error}
     asyncio.get_running_loop().call_exception_handler(context)
-
-
-class _Reader:
-    """Makes parts of a client's messages."""
-
-    def __init__(self) -> None:
-        self._at = 0.0  # media time of the user's sound
-
-    def parts(self, message: ClientMessage) -> list[Part]:
-        """What a message means for the agent."""
-        match message:
-            case AudioHeard(pcm=pcm, rate=rate):
-                return [self._sound(pcm, AudioFormat(rate))]
-            case AudioStreamEnded():
-                fmt = AudioFormat()
-                return [self._sound(fmt.silence(0.1), fmt) for _ in range(round(_SILENCE_S / 0.1))]
-            case ImageSeen(data=data, mimetype=mimetype):
-                return [Part(Image(data, mimetype))]
-            case TextHeard(text=text):
-                return [Part(text), Part(TurnEnded(self._at))]
-            case Content(turns=turns, complete=complete):
-                told = [Part(turn.text, role=turn.role) for turn in turns if turn.text]
-                return [*told, Part(TurnEnded(self._at))] if complete else told
-            case ActivityStarted():
-                return [Part(SpeechStarted(self._at))]
-            case ActivityEnded():
-                ended = SpeechEnded(self._at, turn_follows=True)
-                return [Part(ended), Part(TurnEnded(self._at))]
-            case ToolAnswers(answers=answers):
-                return [_response(it) for it in answers]
-            case _:
-                return []
-
-    def _sound(self, pcm: bytes, fmt: AudioFormat) -> Part:
-        at, self._at = self._at, self._at + fmt.seconds(len(pcm))
-        return Part(Audio(pcm, fmt), at=round(at, 6))
-
-
-def _response(answer: ToolAnswer) -> Part:
-    result, error = result_of(answer)
-    return Part.response(answer.name, result, id=answer.id, error=error)
