@@ -52,7 +52,8 @@ _FACTS = LiveFacts(content="always", tools="non_blocking", thinking_level=True)
 class GeminiFront:
     """agent: holds each conversation; or a function that makes one for each, of the tools that its
     client has declared, which the agent runs like its own. One that is given, and not made, knows
-    nothing of them: what it calls by their names is called, and the answers come as parts.
+    nothing of them: what it calls by their names is called, and the answers come as parts. Turns
+    that want no answer come as texts with `context` in their metadata.
     keys: that clients may come with; any if there are none. max_sessions: at once. One that waits
     for its client to come back gives way to a new one.
 
@@ -272,14 +273,17 @@ class _Session:
             await scope.stop()
 
     async def _read(self, visitor: Visitor) -> None:
+        order = visitor.order
+        assert order is not None, "whoever is let in has one"
         while True:
+            history = order.history  # before the message, which may be what ends it
             message = await visitor.receive()
             if isinstance(message, ToolAnswers) and self._runs_tools:
                 for answer in message.answers:
                     self.tools.answer(answer)
                 continue
             with suppress(Closed):
-                for part in self._reader.parts(message):
+                for part in self._reader.parts(message, history=history):
                     await self.inbox.send(part)
 
     async def _write(self, visitor: Visitor) -> None:

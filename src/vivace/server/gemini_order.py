@@ -20,7 +20,8 @@ __all__ = ["Order"]
 class Order:
     """What may come when, over one connection. Raises Refused for what may not.
 
-    facts: of the model. resumed: the session goes on, and knows what was said.
+    facts: of the model. resumed: the session goes on, and knows what was said. history: turns are
+    still history, up to those that are complete: no answer is wanted to any.
     """
 
     def __init__(self, setup: Setup, facts: LiveFacts, *, resumed: bool) -> None:
@@ -34,7 +35,7 @@ class Order:
         self._setup = setup
         self._content = facts.content
         self._resumed = resumed
-        self._history = setup.history  # turns are still history
+        self.history: bool = setup.history
         self._begun = False
         self.calls: dict[str, str] = {}  # names of the calls that wait for an answer, by id
 
@@ -57,8 +58,8 @@ class Order:
                 self._begun = True
 
     def _check_content(self, content: Content) -> None:
-        if self._history:
-            self._history = not content.complete
+        if self.history:
+            self.history = not content.complete
             return
         past = len(content.turns) > 1 or any(turn.role == "model" for turn in content.turns)
         if past and self._resumed:

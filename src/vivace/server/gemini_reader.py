@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vivace.audio import AudioFormat
-from vivace.part import Audio, Image, Part, SpeechEnded, SpeechStarted, TurnEnded
+from vivace.part import Ask, Audio, Image, Part, SpeechEnded, SpeechStarted, TurnEnded
 from vivace.server.gemini_tools import result_of
 from vivace.server.gemini_wire import (
     ActivityEnded,
@@ -16,10 +16,12 @@ from vivace.server.gemini_wire import (
     TextHeard,
     ToolAnswer,
     ToolAnswers,
+    Turn,
 )
 
 __all__ = ["Reader"]
 
+_CONTEXT = {"context": True}
 _SILENCE_S = 1.5  # after the sound, so that a detector hears that the user has finished
 
 
@@ -28,9 +30,10 @@ class Reader:
 
     def __init__(self) -> None:
         self._at = 0.0  # media time of the user's sound
+        self._told = False  # there is context that came after the newest question
 
-    def parts(self, message: ClientMessage) -> list[Part]:
-        """What a message means for the agent."""
+    def parts(self, message: ClientMessage, *, history: bool) -> list[Part]:
+        """What a message means for the agent. history: turns are, and want no answer."""
         match message:
             case AudioHeard(pcm=pcm, rate=rate):
                 return [self._sound(pcm, AudioFormat(rate))]
@@ -40,10 +43,10 @@ class Reader:
             case ImageSeen(data=data, mimetype=mimetype):
                 return [Part(Image(data, mimetype))]
             case TextHeard(text=text):
-                return [Part(text), Part(TurnEnded(self._at))]
+                return self._question(text)
             case Content(turns=turns, complete=complete):
-                told = [Part(turn.text, role=turn.role) for turn in turns if turn.text]
-                return [*told, Part(TurnEnded(self._at))] if complete else told
+                said = [turn for turn in turns if turn.text.strip()]
+                return self._turns(said, asks=complete and not history)
             case ActivityStarted():
                 return [Part(SpeechStarted(self._at))]
             case ActivityEnded():
@@ -53,6 +56,23 @@ class Reader:
                 return [_response(it) for it in answers]
             case _:
                 return []
+
+    def _turns(self, turns: list[Turn], *, asks: bool) -> list[Part]:
+        """All but the user's last are context; that one, too, if no answer is wanted."""
+        question = turns.pop().text if asks and turns and turns[-1].role == "user" else ""
+        parts = [Part(turn.text, role=turn.role, metadata=_CONTEXT) for turn in turns]
+        self._told |= bool(parts)
+        if question:
+            return [*parts, *self._question(question)]
+        if not asks:
+            return parts
+        # The model is to answer what it was told; where that is nothing, the user has finished.
+        told, self._told = self._told, False
+        return [*parts, Part(Ask() if told else TurnEnded(self._at))]
+
+    def _question(self, text: str) -> list[Part]:
+        self._told = False
+        return [Part(text), Part(TurnEnded(self._at))]
 
     def _sound(self, pcm: bytes, fmt: AudioFormat) -> Part:
         at, self._at = self._at, self._at + fmt.seconds(len(pcm))
