@@ -195,11 +195,44 @@ def test_text_beside_a_voice_without_words_is_shared_out() -> None:
     """In proportion to the sound: what was heard of all that came."""
     ledger = Ledger()
     ledger.queue(1, 0.4)
+    ledger.made(1)
     assert ledger.book(Part("aa bb cc dd", role="model", turn=1), 0.0) is False
     assert ledger.heard(1, 0.0).text == ""
     for index in range(4):
         assert ledger.book(paced(), index / 10, index / 10) is (index == 0)
     assert [ledger.heard(1, now).text for now in (0.1, 0.2, 0.4)] == ["aa", "aa bb", "aa bb cc dd"]
+
+
+def test_text_that_is_ahead_of_its_sound() -> None:
+    """It is shared out over the sound that is still to be made: at the pace of replies before."""
+    ledger = Ledger()
+    ten = Part("one two three four five six seven eight nine ten", role="model")
+    for turn in (1, 2):
+        ledger.queue(turn, 0.75)
+        ledger.book(ten.derive(turn=turn), 0.0)
+        for index in range(50):
+            now = 10.0 * turn + index / 10
+            ledger.queue(turn, 0.1 if index > 7 else 0.0)
+            ledger.book(paced("", turn), now, now)
+            if turn == 2 and index in {9, 19, 29}:
+                count = len(ledger.heard(turn, now + 0.1).text.split())
+                truth = (index + 1) // 5  # at two words a second
+                assert truth <= count <= truth + 1
+        ledger.complete(turn)
+        assert ledger.heard(turn).text == ten.text
+
+
+def test_text_before_any_sound() -> None:
+    """Who is to hear the reply has heard nothing of it, but where there is no sound at all."""
+    ledger = Ledger()
+    ledger.paces = True
+    for turn in (1, 2):
+        ledger.book(Part("one two", role="model", turn=turn), 0.0)
+        assert ledger.heard(turn, 5.0).text == ""
+    ledger.made(1)
+    ledger.cut(2, 6.0)
+    ledger.made(0)
+    assert [ledger.heard(turn, 9.0).text for turn in (1, 2)] == ["one two", ""]
 
 
 def test_words_of_the_voice_count_before_its_text() -> None:
@@ -283,6 +316,21 @@ def test_nothing_yet_says_nothing_of_a_lag_that_is_known() -> None:
     ledger.book(paced(turn=2), 2.1, 2.1)
     ledger.confirm(2, 0.0, 2.2)
     assert ledger.begins_at(2) == pytest.approx(2.3)
+
+
+def test_a_reply_that_is_over_was_not_heard_by_who_plays_nothing() -> None:
+    """A page whose sound is blocked says so again and again; one that plays on hears it all."""
+    for reports, heard in (([0.0] * 8, ""), ([0.2] * 8, "word word"), ([0.0], "word " * 10)):
+        ledger = speaking(*["word"] * 10)
+        for index, seconds in enumerate(reports):
+            ledger.confirm(1, seconds, 0.5 * (1 + index))
+        ledger.complete(1)
+        assert ledger.heard(1, 9.0).text == heard.strip()
+    ledger = speaking(*["word"] * 10)
+    for seconds in (0.0, 0.0, 0.4):
+        ledger.confirm(1, seconds, 3.0 + seconds)
+    ledger.complete(1)
+    assert ledger.heard(1, 9.0).text == " ".join(["word"] * 10)
 
 
 def test_who_has_played_all_there_is_is_not_behind() -> None:

@@ -229,8 +229,8 @@ class Answering:
         """What else came of the user's or the program's: it enters the prompt, now or later."""
         if self._skips(part, now):
             return []
-        guessed = self.replies.guessing and part.role == "user" and not isinstance(part.body, Seen)
-        if guessed or (self.floor.replying and part.role != "system"):
+        shown = part.role == "user" and not (isinstance(part.body, Seen) or part.text)
+        if (self.replies.guessing and shown) or (self.floor.replying and part.role != "system"):
             lost = self.memory.add_later(part)
             return [self.news.failed("prompt", lost, now)] if lost else []
         if part.role == "model" and part.text:

@@ -78,6 +78,7 @@ class Pacer(Machine):
         self._chunks = self._rules.chunks()
         self._zero = zero
         self._ledger = ledger or Ledger()
+        self._ledger.paces = True
         self.counts: PacingCounts = counts or PacingCounts()
         self._barge_in = BargeIn(self._rules.interruptible, decided, detector)
         self._waiting = Waiting()
@@ -162,7 +163,10 @@ class Pacer(Machine):
                 return [item, *(self._interrupt(now) if cuts else ())]
             case Part(role="user"):
                 return [item]
-            case Part(body=TurnComplete()):  # waits for the last chunk, though none be queued
+            case Part(
+                body=TurnComplete(turn=turn)
+            ):  # waits for the last chunk, though none be queued
+                self._ledger.made(turn)
                 return self._keep_place(item, now)
             case Part() if self._rules.ordered and self._waiting:
                 return self._keep_place(item, now)

@@ -21,6 +21,8 @@ __all__ = ["Ledger", "Reply"]
 _GAP_S = 1e-3  # chunks that are further apart do not belong to one stretch of sound
 _JITTER_S = 0.1  # a report that is off by more is no jitter: the listener has paused or starved
 _ROUNDED_S = 0.01  # who has all but so much of what came has all of it: rates are converted there
+# Letters and seconds, until the voice is known: 170 English words a minute, with their spaces.
+_SPOKEN = (32.0, 2.0)
 _FOLLOW = 0.25  # how much of the rest is believed at once: four reports tell jitter from skew
 
 
@@ -69,8 +71,8 @@ class _Stretch(msgspec.Struct):
 
 class _Account:
     __slots__ = (
-        "begun", "confirmed_s", "cut_at", "cut_s", "finished", "paced", "queued_s", "released_s",
-        "stretches", "texts", "words",
+        "begun", "confirmed_s", "cut_at", "cut_s", "finished", "made", "paced", "queued_s",
+        "released_s", "stretches", "stuck", "texts", "words",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -83,6 +85,8 @@ class _Account:
         self.confirmed_s: float | None = None
         self.cut_s: float | None = None
         self.cut_at = -math.inf  # when the listener fell silent, until a report tells where
+        self.made = False  # no more will come of it
+        self.stuck = False  # the listener has played no more than it said before
         self.finished = False  # all that was handed out is heard
 
     def release(self, audio: Audio, begin: float) -> None:
@@ -141,21 +145,27 @@ class _Account:
             lag = at - (it.begin + seconds - it.from_s + it.held_s)
             self.stretches[index : index + 1] = it.split(it.held_at, lag, it.held_s)
 
-    def text(self, seconds: float) -> str:
+    def text(self, seconds: float, letters_a_second: float) -> str:
         if self.words:
             return "".join(
                 words if seconds >= end else words_until(words, (seconds - start) / (end - start))
                 for start, end, words in self.words
                 if seconds > start or seconds >= end
             )
+        text = "".join(self.texts)
         made_s = max(self.queued_s, self.released_s)
-        return words_until("".join(self.texts), seconds / made_s if made_s else 1.0)
+        if made_s and not self.made:  # the text may be ahead of its sound
+            made_s = max(made_s, len(text) / letters_a_second)
+        return words_until(text, seconds / made_s if made_s else 1.0)
 
 
 class Ledger:
     """Books each reply: what was made of it, handed out, and played.
 
     keep: how many of the newest replies are remembered; older ones read as unheard.
+
+    paces: there is a pacer: who is to hear the replies has heard nothing of one without sound, until
+        it is clear that there is none.
 
     Where the listener's side reports how far it has played, that is what was heard, and between
     reports its lag behind the plan is followed: jitter is smoothed out, a drift of clocks is not,
@@ -164,9 +174,11 @@ class Ledger:
 
     def __init__(self, keep: int = 64) -> None:
         self._keep = keep
+        self.paces: bool = False
         self._accounts: OrderedDict[int, _Account] = OrderedDict()
         self._now = -math.inf  # the newest moment that was told
         self._lag: float | None = None  # of the listener behind the plan, in seconds
+        self._letters, self._spoken_s = _SPOKEN  # of replies that were heard, without word marks
         self._held: int | None = None  # replies up to this one are held
         self._held_at = math.inf
 
@@ -212,6 +224,7 @@ class Ledger:
         if account is None or not account.stretches or not seconds >= 0:
             return
         seconds = min(seconds, account.released_s)
+        account.stuck = account.confirmed_s is not None and seconds <= account.confirmed_s
         account.confirmed_s = max(seconds, account.confirmed_s or 0.0)
         self._now = max(self._now, now)
         at = self._until(turn, now)
@@ -259,10 +272,29 @@ class Ledger:
                 account.cut_at = self._until(number, now)
         self.resume(turn, now)
 
+    def made(self, turn: int) -> None:
+        """No more will come of reply `turn` than a pacer was given."""
+        if turn >= 1:
+            self._account(turn).made = True
+
     def complete(self, turn: int) -> None:
-        """Reply `turn` has ended by itself: all that was handed out is heard, sooner or later."""
-        if account := self._accounts.get(turn):
-            account.finished = account.cut_s is None
+        """Reply `turn` has ended by itself: all that was handed out is heard, sooner or later.
+
+        Not by a listener who has told, again and again, that it does not play on.
+        """
+        account = self._accounts.get(turn)
+        if account is None or account.cut_s is not None:
+            return
+        account.made = True
+        played_s = account.confirmed_s
+        if account.paced and account.stuck and played_s is not None:
+            if played_s < account.released_s - _ROUNDED_S:
+                account.cut_s, account.cut_at = played_s, self._now
+                return
+        account.finished = True
+        if account.stretches and account.texts and not account.words:
+            self._letters += sum(map(len, account.texts))
+            self._spoken_s += account.released_s
 
     def heard(self, turn: int, now: float | None = None) -> Reply:
         """What was heard of reply `turn`; an empty record if nothing was.
@@ -275,12 +307,17 @@ class Ledger:
         seconds = self._played(turn, account, self._now if now is None else now)
         return Reply(
             turn,
-            account.text(seconds).strip(),
+            self._text(account, seconds).strip(),
             seconds,
             max(account.queued_s, account.released_s),
             account.released_s,
             account.confirmed_s,
         )
+
+    def _text(self, account: _Account, seconds: float) -> str:
+        if self.paces and not account.stretches and not account.made:
+            return ""  # its sound is still to come
+        return account.text(seconds, self._letters / self._spoken_s)
 
     def begins_at(self, turn: int) -> float | None:
         """When the first sound of reply `turn` is heard: planned, and as late as the listener is.
