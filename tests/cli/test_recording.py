@@ -206,6 +206,18 @@ def test_a_dismissed_text_may_come_before_the_news() -> None:
     assert [u.dismissed for u in recording.utterances] == [True, False]
 
 
+@pytest.mark.parametrize("late", [True, False])
+def test_what_counts_after_all_was_not_dismissed(late: bool) -> None:
+    """ "Yes" at the end of a reply is an answer; that is told, perhaps before the text."""
+    recording = Recording()
+    news = [status("dismissed", 1.1, text="Yes."), status("counted", 1.4, text="Yes.")]
+    parts = [Part("Yes.", at=1.0), *news] if not late else [*news, Part("Yes.", at=1.0)]
+    for part in parts:
+        recording.feed(part, part.at or 0.0)
+    recording.feed(status("counted", 1.5, text="What?"), 1.5)
+    assert [u.dismissed for u in recording.utterances] == [False]
+
+
 def test_an_utterance_begins_with_its_own_speech() -> None:
     """Not with the cough before it."""
     recording = a_conversation()

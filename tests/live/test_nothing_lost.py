@@ -17,7 +17,18 @@ from tests.live.bench import (
 from vivace.live.agenda import Initiative
 from vivace.live.reply import AudioTriggerMode
 from vivace.machines.interrupt import Interrupt
-from vivace.part import Ask, Data, Event, Interrupted, Part, Reset, Say, SpeechEnded
+from vivace.part import (
+    Ask,
+    Data,
+    Event,
+    Held,
+    Interrupted,
+    Part,
+    Reset,
+    Say,
+    SpeechEnded,
+    SpeechStarted,
+)
 
 # -- texts that come late, or alone -----------------------------------------------------------
 
@@ -198,6 +209,25 @@ def test_a_line_typed_while_the_user_speaks_ends_nothing(hears: bool) -> None:
         assert bench.prompt()[1:] == ["user: What time is it?"]
 
 
+def test_a_key_let_go_too_early_and_again() -> None:
+    """The user has not taken a breath, so no detector tells of a start: what follows is heard."""
+    bench = Bench(END_OF_SPEECH)
+    bench.feed(1.0, started(1.0))
+    bench.feed(2.5, sound(1.5, 3, 1.0), turn_ended(2.5))
+    assert bench.prompt() == ["user: 1.5 s"]
+    bench.hear(2.6, "So")
+    bench.feed(3.8, sound(1.3, 3, 2.5))
+    assert Held(1) not in bench.signals
+    bench.feed(4.0, sound(0.2, 3, 3.8))
+    bench.until(4.0)
+    assert bench.signals == [Held(1), Interrupted(1, "So")]
+    bench.feed(4.5, sound(0.5, 3, 4.0), turn_ended(4.5))
+    assert bench.prompt() == ["user: 1.5 s", "model: So—", "user: 2 s"]
+    bench.feed(5.0, sound(0.5, 0, 4.5), ended(4.6), sound(2.0, 0, 5.0))
+    bench.until(20.0)
+    assert len(bench.replies) == 2
+
+
 def test_a_key_of_another_clock_hides_no_words() -> None:
     """Its time is taken for no later than the sound has come."""
     bench = Bench()
@@ -298,6 +328,27 @@ def test_what_was_short_over_a_reply_is_heard_after_it(policy: Interrupt, second
     assert len(bench.replies) == 2
     assert bench.prompt()[-2] == "model: It is"
     assert float(bench.prompt()[-1].split()[1]) >= seconds
+
+
+@pytest.mark.parametrize(("probability", "cut"), [(0.5, False), (0.95, True)])
+def test_side_talk_is_known_at_the_end_of_its_turn(probability: float, cut: bool) -> None:
+    """A policy sees how sure the detector was, also with the final text and after the verdict."""
+    policy = Interrupt.unless_backchannel(unless=lambda overlap: overlap.probability < 0.7)
+    bench = answering("It is", interrupt=policy)
+    bench.feed(3.0, Part(SpeechStarted(3.0, probability), at=3.0))
+    bench.feed(3.8, ended(3.8), interim("put it over", 3.8))
+    bench.feed(4.2, final("Put it over there.", 3.8), turn_ended(3.8))
+    bench.until(6.0)
+    assert (bench.endings() == [(1, "interrupted")]) == cut
+
+
+def test_late_words_and_the_length_of_their_sound() -> None:
+    """Both are asked for, and the words come when the sound has come to nothing."""
+    bench = answering("It is", interrupt=Interrupt.after(speech_s=0.5, words=2))
+    bench.feed(3.0, started(3.0))
+    bench.feed(3.8, ended(3.8))
+    bench.feed(5.5, final("put it there", 3.8), turn_ended(3.8))
+    assert bench.endings() == [(1, "interrupted")]
 
 
 def test_yes_counts_after_all_and_that_is_told() -> None:

@@ -279,6 +279,28 @@ def test_a_text_that_comes_too_late_says_nothing_of_the_next_sound() -> None:
     assert watch.understood("no, stop", 9.0)
 
 
+def test_a_late_text_is_judged_with_its_sound() -> None:
+    """How long that was and how sure the detector were are known, though it came to nothing."""
+    seen: list[Overlap] = []
+
+    def judge(overlap: Overlap) -> bool:
+        seen.append(overlap)
+        return False
+
+    watch = OverlapWatch(Interrupt.when(judge))
+    assert not watch.judge_past("hello")  # there was no sound
+    watch.began(1.0, 0.5)
+    watch.ended(1.75, 1.75)
+    watch.judge_past("put it")
+    watch.clear()
+    watch.clear()
+    watch.understood("put it there", 3.0, 1.75)
+    assert seen[-1] == Overlap(0.75, 0.5, "put it there", over=True)
+    assert seen[-2] == Overlap(0.75, 0.5, "put it", over=True)
+    assert seen[0] == Overlap(text="hello", over=True)
+    assert watch.newest() == Overlap(0.75, 0.5)
+
+
 def test_a_text_that_comes_in_the_next_sound() -> None:
     """It is known by its media time to be of what was dismissed."""
     watch = OverlapWatch(Interrupt.after(speech_s=0.5, words=2))

@@ -243,19 +243,24 @@ class Recording:
                 turn.ended_at, turn.latency_ms = news["ended_at"], dict(news["ms"])
             case "dismissed":
                 self._dismiss(news["text"])
+            case "counted":  # after all: it was an answer to the end of the reply
+                self._dismiss(news["text"], dismissed=False)
             case "failed":
                 self.failures.append(Failure(news["what"], news["error"], number, at))
             case "no_answer":
                 error = f"none came within {news['after_s']:g} s"
                 self.failures.append(Failure("answer", error, number, at))
 
-    def _dismiss(self, text: str) -> None:
+    def _dismiss(self, text: str, *, dismissed: bool = True) -> None:
         """The news overtakes the text that it is about, or comes just after it."""
         for utterance in reversed(self.utterances[-1:]):
-            if utterance.text == text and not utterance.dismissed:
-                utterance.dismissed = True
+            if utterance.text == text and utterance.dismissed != dismissed:
+                utterance.dismissed = dismissed
                 return
-        self._dismissed.append(text)
+        if dismissed:
+            self._dismissed.append(text)
+        elif text in self._dismissed:
+            self._dismissed.remove(text)
 
     def _signal(self, part: Part, at: float) -> None:
         match part.body:

@@ -11,7 +11,7 @@ import math
 from vivace.live.agenda import Agenda
 from vivace.live.answering import Answering, Manners
 from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply
-from vivace.live.user_side import UserSide
+from vivace.live.user_side import GOES_ON_S, UserSide
 from vivace.machines.floor import Event, State
 from vivace.machines.machine import FLOOR, Announce, Item, JobDone, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
@@ -198,8 +198,6 @@ class Conversation(Machine):
         beside = self._user.lines.take(part)
         match part.body:
             case SpeechStarted(at=at, probability=probability):
-                if not self._listening():
-                    self._memory.sound.began(self._user.heard.heard_at - at)
                 return [part, *self._speech_started(at, probability, now)]
             case SpeechEnded(at=at) as ended:
                 self._agent.ended_at = at
@@ -227,7 +225,9 @@ class Conversation(Machine):
             case _:
                 return [part]
 
-    def _speech_started(self, at: float, probability: float, now: float) -> list[Output]:
+    def _speech_started(self, at: float, sure: float, now: float, for_s: float = 0) -> list[Output]:
+        if not self._listening():
+            self._memory.sound.began(self._user.heard.heard_at - at)
         self._user.began(at)
         self._memory.spoken = True
         self._agenda.user_was_heard()
@@ -239,7 +239,7 @@ class Conversation(Machine):
         if replying:
             if self._floor.state == State.OVERLAP:
                 out.append(self._news.held(self._floor.turn, now, self._user.heard.when(at)))
-            return out + self._agent.judged(self._overlap.began(now, probability), now)
+            return out + self._agent.judged(self._overlap.began(now - for_s, sure), now)
         return out + self._replies.read_ahead()
 
     def _let_go(self, at: float, now: float) -> list[Output]:
@@ -315,9 +315,9 @@ class Conversation(Machine):
         return self._replies.guess(text, self._agent.tool_use.running())
 
     def _audio(self, audio: Audio, at: float | None, now: float) -> list[Output]:
-        self._user.heard.hear(audio.seconds, at, now)
-        self._memory.hear(audio, listening=self._listening())
-        return []
+        since = self._user.hear(audio.seconds, at, now)
+        self._memory.hear(audio, listening=self._listening() or self._user.may_go_on)
+        return [] if since is None else self._speech_started(since, 1.0, now, GOES_ON_S)
 
     def _listening(self) -> bool:
         states = (State.USER, State.PAUSE, State.OVERLAP, State.VERDICT)

@@ -8,9 +8,10 @@ from vivace.machines.heard_clock import HeardClock
 from vivace.machines.transcripts import TypedLines, is_spoken
 from vivace.part import Part, SpeechEnded
 
-__all__ = ["UserSide"]
+__all__ = ["GOES_ON_S", "UserSide"]
 
 _LATE_S = 0.3  # a text may say that it ends so much later than a detector does
+GOES_ON_S = 1.5  # so long after a key was let go a detector has told of the end, if there was one
 
 
 class UserSide:
@@ -28,16 +29,20 @@ class UserSide:
         self.heard: HeardClock = HeardClock()
         self.lines: TypedLines = TypedLines()
         self._since = 0.0  # they began to speak
+        self._let_go: SpeechEnded | None = None  # a key was, and the detector has not told the end
         self._over_to = -math.inf  # the newest turn ended
 
     def began(self, at: float) -> None:
         """They have begun to speak."""
         self.speaking, self.nobody_ends_it, self._since = True, False, at
+        self._let_go = None
 
     def ended(self, ended: SpeechEnded) -> None:
         """They have fallen silent."""
         self.speaking = False
         self.nobody_ends_it = not ended.turn_follows or ended.at <= self._over_to
+        if ended is not self._let_go:
+            self._let_go = None
 
     def turn_ended(self, at: float) -> None:
         """Their turn is over, and what is understood of it after this is all there is."""
@@ -48,7 +53,21 @@ class UserSide:
         """A key was: what ends with it, though nobody has told its end; None if nothing does."""
         if not self.speaking or at <= self._since:  # of the turn before, told late
             return None
-        return SpeechEnded(self.heard.no_later(at), transcript_follows=True, turn_follows=True)
+        at = self.heard.no_later(at)
+        self._let_go = SpeechEnded(at, transcript_follows=True, turn_follows=True)
+        return self._let_go
+
+    def hear(self, seconds: float, at: float | None, now: float) -> float | None:
+        """Sound has come. Returns since when they speak, if they went on after a key was let go."""
+        self.heard.hear(seconds, at, now)
+        over = self._let_go
+        goes_on = over is not None and self.heard.heard_at >= over.at + GOES_ON_S
+        return over.at if over is not None and goes_on else None
+
+    @property
+    def may_go_on(self) -> bool:
+        """True if they may be speaking still, though a key was let go."""
+        return self._let_go is not None
 
     def was_heard(self, part: Part, spoken: bool, asked_to: float) -> bool:
         """True for the transcript of what a model that hears was asked with as sound.

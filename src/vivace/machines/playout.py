@@ -164,8 +164,8 @@ class Ledger:
 
     keep: how many of the newest replies are remembered; older ones read as unheard.
 
-    paces: there is a pacer: who is to hear the replies has heard nothing of one without sound, until
-        it is clear that there is none.
+    paces: there is a pacer, so replies are to be heard: of one without sound nothing was, until it
+        is clear that it has none.
 
     Where the listener's side reports how far it has played, that is what was heard, and between
     reports its lag behind the plan is followed: jitter is smoothed out, a drift of clocks is not,
@@ -287,10 +287,10 @@ class Ledger:
             return
         account.made = True
         played_s = account.confirmed_s
-        if account.paced and account.stuck and played_s is not None:
-            if played_s < account.released_s - _ROUNDED_S:
-                account.cut_s, account.cut_at = played_s, self._now
-                return
+        stands = account.paced and account.stuck and played_s is not None
+        if stands and played_s is not None and played_s < account.released_s - _ROUNDED_S:
+            account.cut_s, account.cut_at = played_s, self._now
+            return
         account.finished = True
         if account.stretches and account.texts and not account.words:
             self._letters += sum(map(len, account.texts))
