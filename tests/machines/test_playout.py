@@ -326,9 +326,23 @@ def test_a_reply_that_is_over_was_not_heard_by_who_plays_nothing() -> None:
             ledger.confirm(1, seconds, 0.5 * (1 + index))
         ledger.complete(1)
         assert ledger.heard(1, 9.0).text == heard.strip()
-    ledger = speaking(*["word"] * 10)
-    for seconds in (0.0, 0.0, 0.4):
-        ledger.confirm(1, seconds, 3.0 + seconds)
+
+
+@pytest.mark.parametrize("why", ["it goes on", "it was held", "it had no more"])
+def test_who_stood_still_for_a_reason_hears_the_rest(why: str) -> None:
+    """Its next report may come too late to say so."""
+    ledger = speaking(*["word"] * (4 if why == "it had no more" else 10))
+    for now in (0.5, 1.5, 2.5):
+        ledger.confirm(1, 0.4, now)
+    if why == "it goes on":
+        ledger.confirm(1, 0.5, 3.0)
+    elif why == "it was held":
+        ledger.hold(1, 3.0)
+        ledger.confirm(1, 0.4, 3.0)
+        ledger.resume(1, 3.1)
+    else:
+        for index in range(6):
+            ledger.book(paced("word "), 2.6, 2.6 + index / 10)
     ledger.complete(1)
     assert ledger.heard(1, 9.0).text == " ".join(["word"] * 10)
 

@@ -23,6 +23,7 @@ _JITTER_S = 0.1  # a report that is off by more is no jitter: the listener has p
 _ROUNDED_S = 0.01  # who has all but so much of what came has all of it: rates are converted there
 # Letters and seconds, until the voice is known: 170 English words a minute, with their spaces.
 _SPOKEN = (32.0, 2.0)
+_STANDS_S = 1.5  # who has said so long that nothing is played is not about to go on
 _FOLLOW = 0.25  # how much of the rest is believed at once: four reports tell jitter from skew
 
 
@@ -72,7 +73,7 @@ class _Stretch(msgspec.Struct):
 class _Account:
     __slots__ = (
         "begun", "confirmed_s", "cut_at", "cut_s", "finished", "made", "paced", "queued_s",
-        "released_s", "stretches", "stuck", "texts", "words",
+        "released_s", "stands_s", "stands_since", "stretches", "texts", "words",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -86,7 +87,8 @@ class _Account:
         self.cut_s: float | None = None
         self.cut_at = -math.inf  # when the listener fell silent, until a report tells where
         self.made = False  # no more will come of it
-        self.stuck = False  # the listener has played no more than it said before
+        self.stands_since = -math.inf  # the listener's side has played on no more, by its reports,
+        self.stands_s = 0.0  # and so long it has said so
         self.finished = False  # all that was handed out is heard
 
     def release(self, audio: Audio, begin: float) -> None:
@@ -99,6 +101,13 @@ class _Account:
         else:
             self.stretches.append(_Stretch(begin, begin + seconds, self.released_s))
         self.released_s += seconds
+
+    def stood_still(self, seconds: float, now: float) -> None:
+        """The listener's side says at `now` that it has played so much. It may have no more."""
+        plays = self.confirmed_s is None or seconds > self.confirmed_s
+        if plays or math.isinf(self.stands_since) or seconds > self.released_s - _ROUNDED_S:
+            self.stands_since = now
+        self.stands_s = now - self.stands_since
 
     def planned(self, now: float) -> float:
         """How far it is played at `now`, if all goes as planned."""
@@ -224,7 +233,7 @@ class Ledger:
         if account is None or not account.stretches or not seconds >= 0:
             return
         seconds = min(seconds, account.released_s)
-        account.stuck = account.confirmed_s is not None and seconds <= account.confirmed_s
+        account.stood_still(seconds, now)
         account.confirmed_s = max(seconds, account.confirmed_s or 0.0)
         self._now = max(self._now, now)
         at = self._until(turn, now)
@@ -262,6 +271,7 @@ class Ledger:
         self._held, self._held_at = None, math.inf
         for number, account in self._accounts.items():
             if number <= held:
+                account.stands_since, account.stands_s = -math.inf, 0.0
                 account.put_off(held_at, self.lag_s, now - held_at)
 
     def cut(self, turn: int, now: float) -> None:
@@ -286,9 +296,9 @@ class Ledger:
         if account is None or account.cut_s is not None:
             return
         account.made = True
-        played_s = account.confirmed_s
-        stands = account.paced and account.stuck and played_s is not None
-        if stands and played_s is not None and played_s < account.released_s - _ROUNDED_S:
+        stands = account.paced and account.stands_s >= _STANDS_S
+        played_s = account.confirmed_s if stands else None
+        if played_s is not None and played_s < account.released_s - _ROUNDED_S:
             account.cut_s, account.cut_at = played_s, self._now
             return
         account.finished = True
