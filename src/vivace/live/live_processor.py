@@ -15,7 +15,7 @@ from vivace.live.gemini_link import GeminiLink, socket_options
 from vivace.live.gemini_messages import declared
 from vivace.live.prepared import prepared
 from vivace.live.session import Session
-from vivace.live.session_rules import OnSilence, SessionRules, TextAs
+from vivace.live.session_rules import WORDS, OnSilence, SessionRules, TextAs
 from vivace.live.stream_metrics import StreamMetrics, Streams
 from vivace.machines.connection import ConnectionRules, Dial
 from vivace.machines.floor import FloorRules
@@ -42,7 +42,8 @@ class LiveProcessor(Processor):
     stream_management: every part says `stream_id` and `stream_part_index` in its metadata, and
         `quality_tier` ("high", "medium", "low") where a confidence is known.
     tools: functions that are run when the model calls them, see docs/tools.md.
-    interrupt: what a sound over a reply must be like to cut it, if the server says nothing.
+    interrupt: what a sound over a reply must be like to cut it, if the server says nothing: words
+        that are more than "mm-hm", unless given; without transcripts, a second of sound.
     text_as: whether typed text goes as "realtime" input or as a turn ("content"), where the model
         takes those.
     answer_within_s: an answer that does not come in so long is told of. on_silence: what else is
@@ -99,6 +100,7 @@ class LiveProcessor(Processor):
         detection = (self._config.get("realtime_input_config") or {}).get(
             "automatic_activity_detection"
         )
+        words = "input_audio_transcription" in self._config  # else there are never any
         self._rules = SessionRules(
             model_name,
             facts,
@@ -107,7 +109,7 @@ class LiveProcessor(Processor):
             answer_within_s=answer_within_s,
             on_silence=on_silence,
             connection=connection or ConnectionRules(),
-            interrupt=interrupt or Interrupt.unless_backchannel(),
+            interrupt=interrupt or (WORDS if words else Interrupt.unless_backchannel()),
             floor=floor or FloorRules(),
             stamp=stream_management,
         )

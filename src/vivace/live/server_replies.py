@@ -1,8 +1,9 @@
 """The replies of a live model's server, as the listener has them: numbered, held, cut, complete.
 
 This file owns what the user's sounds and the server's interruptions mean for what is being heard.
-The server decides who speaks; a sound over the agent silences it at once all the same, and if the
-server has nothing to say about it, the policy decides as it does for a local model.
+The server decides who speaks; a sound over the agent silences it at once all the same. What the
+server says of an interruption cuts the reply, and so does an answer to the sound, or a policy. If
+none of them does, the reply goes on: its sound is all there, but it could not be had again.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class ServerReplies:
         self._rules = rules
         self.overlap: OverlapWatch = OverlapWatch(policy)
         self._unplayed: list[int] = []  # begun, and neither heard to the end nor void
+        self._over = 0  # the reply over which the user made a sound last
+        self._worded = False  # something was understood since
         self._resume_at = math.inf
         self._held_until = math.inf
 
@@ -46,6 +49,13 @@ class ServerReplies:
             return False
         self._unplayed.append(self.turns.turn)
         return True
+
+    def answered_over(self) -> bool:
+        """True if a reply that the user's sound alone asked for cuts the one that is being heard.
+
+        Where words were understood, the policy knows more of it, and has decided.
+        """
+        return self.overlapped and not (self._worded or self.turns.under_way)
 
     def complete(self, reason: TurnReason = "done") -> list[Output]:
         """The reply that the server was giving has ended."""
@@ -101,12 +111,18 @@ class ServerReplies:
 
     # -- what the user does over it -----------------------------------------------------------
 
+    @property
+    def overlapped(self) -> bool:
+        """True if the user has made a sound over the reply that is being heard."""
+        return self.sounding > 0 and self._over == self.sounding
+
     def speech_started(self, probability: float, now: float) -> tuple[list[Output], bool]:
         """The user makes a sound: what to do, and whether it cuts the reply."""
         self.speaking = True
         self._resume_at = math.inf
         if not self.sounding or self.overlap.policy.protects:
             return [], False
+        self._over, self._worded = self.sounding, False
         out: list[Output] = []
         if not self.held:
             self.held = True
@@ -128,7 +144,9 @@ class ServerReplies:
         Transcripts come late: while the server gives the reply, and nobody has heard a sound over
         it, this is what it answers. Once it was given, the server says nothing of interruptions.
         """
-        over_it = self.held or not self.turns.open
+        self._worded = True
+        speaks_over = self.speaking and self.overlapped  # also if it was held for long enough
+        over_it = self.held or speaks_over or not self.turns.open
         if not (over_it and self.sounding) or self.overlap.policy.protects:
             return False
         return self.overlap.understood(text, now, interim=True)
@@ -141,9 +159,7 @@ class ServerReplies:
         """Time has passed: what to do, and whether the reply is cut."""
         if self.held and self.overlap.tick(now):
             return [], True
-        if self.held and self.speaking and now >= self._held_until:
-            return [], True
-        if now >= self._resume_at:
+        if self.held and now >= self._until:
             resumed = Announce(Resumed(self.sounding))
             self._let_go()
             return [resumed], False
@@ -154,8 +170,12 @@ class ServerReplies:
         if not self.held:
             return math.inf
         looks_at = self.overlap.deadline()
-        until = self._held_until if self.speaking else self._resume_at
-        return min(until, math.inf if looks_at is None else looks_at)
+        return min(self._until, math.inf if looks_at is None else looks_at)
+
+    @property
+    def _until(self) -> float:
+        """Until when it is held, if nothing else happens; also if the user goes on meanwhile."""
+        return self._held_until if self.speaking else self._resume_at
 
     def state(self, owed: bool) -> State:
         """Who has the floor. owed: the user waits for an answer."""

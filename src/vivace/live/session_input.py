@@ -78,6 +78,7 @@ class SessionInput:
         self._active = False  # an activity was begun, and has not ended
         self._has_sound = False
         self._loud = False  # sound that may be speech was not answered
+        self.besides: bool = False  # something else than the user's sound asks for an answer
         self._goes_on = False  # what is owed is no more than the rest of a reply
         self._nudged = False  # for the answer that is owed now
         self.clock: HeardClock = HeardClock()
@@ -97,8 +98,10 @@ class SessionInput:
         """True while the user is speaking, as far as the level of the sound tells."""
         return not self._is_told and self._level.speaking
 
-    def ask(self, now: float, *, goes_on: bool = False) -> None:
-        """From now on an answer is owed. goes_on: the reply under way may be it, else the next."""
+    def ask(self, now: float, *, goes_on: bool = False, sound: bool = False) -> None:
+        """From now on an answer is owed. goes_on: the reply under way may be it, else the next.
+        sound: it is to what the user may have said."""
+        self.besides |= not sound
         self._goes_on = goes_on and (self._goes_on or not self.owed)
         self.owed_due = now + self._rules.answer_within_s
 
@@ -126,8 +129,14 @@ class SessionInput:
     def given_up(self) -> None:
         """It is waited for no more."""
         self.owed_due = math.inf
-        self._loud = self.unanswered_sound = False
+        self._loud = self.unanswered_sound = self.besides = False
         self._spoken = not self._is_told
+
+    def spoke_over(self, now: float, *, speaking: bool) -> None:
+        """What the user has said over a reply is no cough. speaking: they are, still."""
+        self._spoken = True
+        if self._is_told and not (speaking or self.owed):
+            self.ask(now, sound=True)
 
     def went(self, messages: Sequence[Message], now: float) -> None:
         """Messages have gone out: what they ask for is owed from then on."""
@@ -137,12 +146,14 @@ class SessionInput:
             match message:
                 case SendAudio():
                     self.unanswered_sound = True
-                case SendText() | ActivityEnd() | SendContent(complete=True):
+                case SendText() | SendContent(complete=True):
                     self.ask(now)
+                case ActivityEnd():
+                    self.ask(now, sound=True)
                 case SendResults(results=results) if any(it.asks for it in results):
                     self.ask(now, goes_on=True)
                 case AudioEnd() if self._loud:
-                    self.ask(now)
+                    self.ask(now, sound=True)
                 case _:
                     pass
 
@@ -163,7 +174,7 @@ class SessionInput:
         elif self._has_sound and self._automatic:
             self._outbound.put(AudioEnd())
             if self._loud:
-                self.ask(now)
+                self.ask(now, sound=True)
         if self.unanswered_sound and not (self.owed or answering):
             self.linger(now)
 
@@ -224,13 +235,13 @@ class SessionInput:
         if self._active:
             self._end_activity(now)
         elif self._spoken:  # else the server was quicker, and has answered
-            self.ask(now)
+            self.ask(now, sound=True)
 
     def _end_activity(self, now: float) -> None:
         self._active = False
         self._outbound.flush()
         self._outbound.put(ActivityEnd())
-        self.ask(now)
+        self.ask(now, sound=True)
 
     def _text(self, part: Part, text: str, now: float) -> Took:
         if part.role != "user" or is_context(part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
@@ -13,7 +14,11 @@ from vivace.machines.interrupt import Interrupt
 from vivace.machines.outbound import Message
 from vivace.models.live_facts import LiveFacts
 
-__all__ = ["OnSilence", "Seed", "SessionRules", "TextAs"]
+__all__ = ["WORDS", "OnSilence", "Seed", "SessionRules", "TextAs"]
+
+WORDS = Interrupt.unless_backchannel(long_s=math.inf)
+"""Words cut a reply of a server's. Sound alone does not, however long it is: the server hears it,
+too, and says if it is speech; and a reply that was cut for nothing cannot be brought back."""
 
 OnSilence: TypeAlias = Literal["tell", "nudge", "reconnect"]
 TextAs: TypeAlias = Literal["realtime", "content"]
@@ -37,6 +42,6 @@ class SessionRules(msgspec.Struct, frozen=True):
     nudge: str = "(Please answer.)"
     linger_s: float = 2.0
     connection: ConnectionRules = ConnectionRules()
-    interrupt: Interrupt = Interrupt.unless_backchannel()
+    interrupt: Interrupt = WORDS
     floor: FloorRules = FloorRules()
     stamp: bool = True

@@ -71,7 +71,7 @@ class SessionTurns:
             self._input.answered()
             out.append(self._news.tell("waiting_for_input", now))
         if message.interrupted:
-            out += self.void(now)
+            out += self._take_the_floor(now)
         if message.turn_complete:
             out += self._complete(message, now)
         return out
@@ -95,7 +95,7 @@ class SessionTurns:
         if text:
             at = self._input.clock.heard_at
             out.append(Part(text, role="user", at=at, metadata={"interim": True}))
-            out += self.void(now) if self._replies.understood(text, now) else []
+            out += self._take_the_floor(now) if self._replies.understood(text, now) else []
         if message.finished:
             out += self.user_falls_silent(now)
         return out
@@ -108,7 +108,7 @@ class SessionTurns:
         if not text:
             return []
         self._memory.said(text, now)
-        cut = self.void(now) if self._replies.settled(now) else []
+        cut = self._take_the_floor(now) if self._replies.settled(now) else []
         return [Part(text, role="user", at=self._user.at), *cut]
 
     def _model_said(self, message: ServerMessage, now: float) -> list[Output]:
@@ -130,9 +130,11 @@ class SessionTurns:
 
     def _begin(self, now: float) -> list[Output]:
         """Something of a reply comes: if it is the first, the reply has a number from now on."""
+        over = self._replies.answered_over() and not self._input.besides
         if not self._replies.begin(now):
             return []
         turn = self._replies.turns.turn
+        out = self.void(now, turn - 1) if over else []
         self._metrics.turns += 1
         self._input.reply_begins()
         self._outbound.answered(now)
@@ -141,7 +143,7 @@ class SessionTurns:
         said = [*self._memory.answered(now), self._user.text.strip()]
         told = [{"role": "user", "text": text} for text in said if text]
         asked = self._news.tell("asked", now, turn=turn, prompt=told)
-        return [asked, *self.tooling(self._tools.calls.asking(turn), now)]
+        return [*out, asked, *self.tooling(self._tools.calls.asking(turn), now)]
 
     def _called(self, message: ServerMessage, now: float) -> list[Output]:
         out: list[Output] = []
@@ -189,6 +191,12 @@ class SessionTurns:
                 return self.void(now)
             case _:
                 return []
+
+    def _take_the_floor(self, now: float) -> list[Output]:
+        """The user has interrupted whatever is being heard."""
+        if self._replies.overlapped:
+            self._input.spoke_over(now, speaking=self._replies.speaking)
+        return self.void(now)
 
     def void(self, now: float, up_to: float = math.inf, announced: bool = False) -> list[Output]:
         """Nothing more of these replies is heard. announced: others were told already."""

@@ -1,0 +1,195 @@
+"""Who may speak, where the model is on a server: the user first, then it, then the program."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.live.live_bench import (
+    COMPLETE,
+    Hold,
+    Talk,
+    hold,
+    processor,
+    sound,
+    typed,
+)
+from vivace import (
+    AudioRateLimiter,
+    Held,
+    Interrupt,
+    Interrupted,
+    Part,
+    Playing,
+    Resumed,
+    SpeechEnded,
+    SpeechStarted,
+    TurnComplete,
+    TurnEnded,
+    tool,
+)
+from vivace.server.gemini_frames import call, content, heard, merged, said
+from vivace.server.gemini_wire import TextHeard, ToolAnswers
+from vivace.testing.gemini_script import Delay, Expect, Script, Send, Step
+
+__all__ = ["hold"]
+
+ASKED = Expect(TextHeard)
+TEN_WORDS = "one two three four five six seven eight nine ten"
+
+
+def reply(seconds: float, text: str, mark: int = 1) -> list[Step]:
+    return [Send(merged([said(sound(mark, seconds)), heard(model=text)])), *COMPLETE]
+
+
+def speaks(begin: float, end: float, turn_after: float = 0.3) -> list[tuple[float, Any]]:
+    """The signals of a detector, about a sound, and of one that tells when a turn is over."""
+    return [
+        (begin, SpeechStarted(begin)),
+        (end, SpeechEnded(end, turn_follows=True)),
+        (end + turn_after, TurnEnded(end)),
+    ]
+
+
+def when(talk: Talk, kind: type[Any]) -> list[float]:
+    return [at for at, it in talk.seen if isinstance(it.body, kind)]
+
+
+def heard_s(talk: Talk, turn: int = 1) -> float:
+    return round(sum(it.seconds for it in talk.parts if it.turn == turn), 6)
+
+
+async def over_a_reply(
+    hold: Hold, *lines: tuple[float, Any], then: Script | None = None, until: float = 30.0, **how: Any
+) -> Talk:
+    """Somebody makes a sound over a reply of five seconds, of which the server has sent all."""
+    script: Script = [ASKED, *reply(5.0, TEN_WORDS), *(then or [])]
+    source: AsyncIterator[Part] = typed((0.0, "hello"), *lines, until=until)
+    talk = await hold([script], source, processor(**how) + AudioRateLimiter())
+    assert talk.error is None
+    return talk
+
+
+# -- a sound over a reply -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ends_at", "resumes_at"), [(1.6, 3.1), (3.0, 4.5), (4.8, 5.0), (8.0, 5.0)]
+)
+async def test_a_noise_costs_no_sample(hold: Hold, ends_at: float, resumes_at: float) -> None:
+    """The server hears nothing in it: the reply goes on where it was, after four seconds at most.
+
+    However long the noise is. And nobody waits for an answer to it.
+    """
+    talk = await over_a_reply(hold, *speaks(1.0, ends_at))
+    assert when(talk, Held) == [1.0]
+    assert when(talk, Resumed) == [resumes_at]
+    assert talk.bodies(Interrupted) == []
+    assert heard_s(talk) == 5.0
+    assert [at for at, _, _ in talk.sounds if 1.0 < at < resumes_at] == []
+    assert talk.news("no_answer") == []
+
+
+async def test_noises_without_end_leave_the_reply_a_chance(hold: Hold) -> None:
+    """Each holds it for a while, and it is heard to its end."""
+    noises = [line for start in range(1, 60, 7) for line in speaks(start, start + 6.0, 0.1)]
+    talk = await over_a_reply(hold, *noises, until=70.0)
+    assert talk.bodies(Interrupted) == []
+    assert heard_s(talk) == 5.0
+
+
+@pytest.mark.parametrize("words_at", [1.6, 3.1, 4.0])
+async def test_words_cut_when_they_are_understood(hold: Hold, words_at: float) -> None:
+    """During the sound, before the turn has ended, and after: an answer is owed in any case."""
+    then: Script = [Delay(words_at), Send(heard(user="stop that")), Delay(5.0 - words_at), *reply(0.5, "yes", 2)]
+    talk = await over_a_reply(hold, *speaks(1.0, 3.0), then=then)
+    assert when(talk, Interrupted) == [words_at]
+    assert max(at for at, turn, _ in talk.sounds if turn == 1) < 1.0
+    assert [it.turn for it in talk.bodies(Playing)] == [1, 2]
+    floors = [(at, it["floor"]) for at, it in talk.news("floor") if at >= words_at]
+    assert "thinking" in [floor for _, floor in floors]
+    # Nobody answers: it is told, as of any turn.
+    talk = await over_a_reply(hold, *speaks(1.0, 3.0), then=then[:2])
+    assert [at for at, _ in talk.news("no_answer")] == [max(words_at, 3.3) + 15.0]
+
+
+async def test_words_of_a_sound_that_was_held_for_long_enough(hold: Hold) -> None:
+    """The reply had gone on, and the server goes on giving it: they cut it still."""
+    script: Script = [
+        ASKED, Send(merged([said(sound(1, 9.0)), heard(model=TEN_WORDS)])),
+        Delay(6.5), Send(heard(user="stop that")), Delay(0.5), *COMPLETE,
+    ]  # fmt: skip
+    talk = await hold([script], typed((0.0, "hello"), *speaks(1.0, 7.0), until=9.0), processor() + AudioRateLimiter())
+    assert when(talk, Resumed) == [5.0]
+    assert when(talk, Interrupted) == [6.5]
+
+
+async def test_the_server_cuts_at_once(hold: Hold) -> None:
+    """What it says of an interruption counts, words or none."""
+    script: Script = [
+        ASKED, Send(merged([said(sound(1, 5.0)), heard(model=TEN_WORDS)])), Delay(1.2),
+        Send(content(interrupted=True)), Send(content(turnComplete=True)),
+        Delay(3.0), *reply(0.5, "yes", 2),
+    ]  # fmt: skip
+    talk = await hold([script], typed((0.0, "hello"), *speaks(1.0, 3.0), until=6.0), processor() + AudioRateLimiter())
+    assert when(talk, Interrupted) == [1.2]
+    assert when(talk, Playing) == [0.0, 4.2]
+
+
+@pytest.mark.parametrize(("ends_at", "answered_at"), [(2.0, 2.5), (2.0, 4.5), (9.0, 5.5)])
+async def test_an_answer_of_the_server_is_a_verdict(
+    hold: Hold, ends_at: float, answered_at: float
+) -> None:
+    """It answers what was said over a reply that it has given: that is over, though no words come.
+
+    Also where it has gone on meanwhile.
+    """
+    then: Script = [Delay(answered_at), *reply(0.5, "yes", 2)]
+    talk = await over_a_reply(hold, *speaks(1.0, ends_at), then=then, until=12.0)
+    assert when(talk, Interrupted) == [answered_at]
+    assert talk.bodies(Interrupted)[0].turn == 1
+    assert when(talk, Playing) == [0.0, answered_at]
+    assert set(talk.bodies(TurnComplete)) == {TurnComplete(1, "interrupted"), TurnComplete(2)}
+
+
+async def test_an_answer_to_something_else_is_none(hold: Hold) -> None:
+    """The result of a tool, or "mm-hm": the reply is said to its end, and then what is new."""
+
+    @tool
+    def look() -> str:
+        return "sunny"
+
+    first = [ASKED, Send(call("look", id="f1")), *reply(5.0, TEN_WORDS)]
+    script: Script = [*first, Expect(ToolAnswers), Delay(1.5), *reply(0.5, "sunny", 2)]
+    lines = [(0.0, "hello"), *speaks(1.0, 1.4)]
+    talk = await hold([script], typed(*lines, until=9.0), processor(tools=[look]) + AudioRateLimiter())
+    assert talk.bodies(Interrupted) == []
+    assert when(talk, Resumed) == [2.9]
+    assert when(talk, Playing) == [0.0, 6.9]
+    then: Script = [Delay(1.4), Send(heard(user="mm-hm")), Delay(0.6), *reply(0.5, "yes?", 2)]
+    talk = await over_a_reply(hold, *speaks(1.0, 1.4), then=then, until=9.0)
+    assert talk.bodies(Interrupted) == []
+    assert heard_s(talk) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("policy", "at"),
+    [
+        (Interrupt.at_once, 1.0),
+        (Interrupt.after(speech_s=0.5), 1.5),
+        (Interrupt.unless_backchannel(long_s=1.0), 2.0),
+    ],
+)
+async def test_a_policy_that_asks_for_sound_alone_gets_it(
+    hold: Hold, policy: Interrupt, at: float
+) -> None:
+    """Who wants no words waits for none."""
+    talk = await over_a_reply(hold, *speaks(1.0, 3.0), interrupt=policy)
+    assert when(talk, Interrupted) == [at]
+
+
+async def test_where_the_server_tells_no_words_sound_is_enough(hold: Hold) -> None:
+    """Its transcripts are off: nothing could tell speech from a noise, and a second of it cuts."""
+    config = {"input_audio_transcription": None}
+    talk = await over_a_reply(hold, *speaks(1.0, 3.0), realtime_config=config)
+    assert when(talk, Interrupted) == [2.0]
