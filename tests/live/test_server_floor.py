@@ -10,26 +10,32 @@ from tests.live.live_bench import (
     Hold,
     Talk,
     hold,
+    microphone,
     processor,
     sound,
     typed,
 )
 from vivace import (
+    Ask,
     AudioRateLimiter,
+    Event,
     Held,
     Interrupt,
     Interrupted,
     Part,
     Playing,
     Resumed,
+    Say,
     SpeechEnded,
     SpeechStarted,
     TurnComplete,
     TurnEnded,
     tool,
 )
+from vivace.flow.clock import now
 from vivace.server.gemini_frames import call, content, heard, merged, said
 from vivace.server.gemini_wire import TextHeard, ToolAnswers
+from vivace.testing.fakes import Caller
 from vivace.testing.gemini_script import Delay, Expect, Script, Send, Step
 
 __all__ = ["hold"]
@@ -60,7 +66,11 @@ def heard_s(talk: Talk, turn: int = 1) -> float:
 
 
 async def over_a_reply(
-    hold: Hold, *lines: tuple[float, Any], then: Script | None = None, until: float = 30.0, **how: Any
+    hold: Hold,
+    *lines: tuple[float, Any],
+    then: Script | None = None,
+    until: float = 30.0,
+    **how: Any,
 ) -> Talk:
     """Somebody makes a sound over a reply of five seconds, of which the server has sent all."""
     script: Script = [ASKED, *reply(5.0, TEN_WORDS), *(then or [])]
@@ -101,7 +111,12 @@ async def test_noises_without_end_leave_the_reply_a_chance(hold: Hold) -> None:
 @pytest.mark.parametrize("words_at", [1.6, 3.1, 4.0])
 async def test_words_cut_when_they_are_understood(hold: Hold, words_at: float) -> None:
     """During the sound, before the turn has ended, and after: an answer is owed in any case."""
-    then: Script = [Delay(words_at), Send(heard(user="stop that")), Delay(5.0 - words_at), *reply(0.5, "yes", 2)]
+    then: Script = [
+        Delay(words_at),
+        Send(heard(user="stop that")),
+        Delay(5.0 - words_at),
+        *reply(0.5, "yes", 2),
+    ]
     talk = await over_a_reply(hold, *speaks(1.0, 3.0), then=then)
     assert when(talk, Interrupted) == [words_at]
     assert max(at for at, turn, _ in talk.sounds if turn == 1) < 1.0
@@ -119,7 +134,11 @@ async def test_words_of_a_sound_that_was_held_for_long_enough(hold: Hold) -> Non
         ASKED, Send(merged([said(sound(1, 9.0)), heard(model=TEN_WORDS)])),
         Delay(6.5), Send(heard(user="stop that")), Delay(0.5), *COMPLETE,
     ]  # fmt: skip
-    talk = await hold([script], typed((0.0, "hello"), *speaks(1.0, 7.0), until=9.0), processor() + AudioRateLimiter())
+    talk = await hold(
+        [script],
+        typed((0.0, "hello"), *speaks(1.0, 7.0), until=9.0),
+        processor() + AudioRateLimiter(),
+    )
     assert when(talk, Resumed) == [5.0]
     assert when(talk, Interrupted) == [6.5]
 
@@ -131,7 +150,11 @@ async def test_the_server_cuts_at_once(hold: Hold) -> None:
         Send(content(interrupted=True)), Send(content(turnComplete=True)),
         Delay(3.0), *reply(0.5, "yes", 2),
     ]  # fmt: skip
-    talk = await hold([script], typed((0.0, "hello"), *speaks(1.0, 3.0), until=6.0), processor() + AudioRateLimiter())
+    talk = await hold(
+        [script],
+        typed((0.0, "hello"), *speaks(1.0, 3.0), until=6.0),
+        processor() + AudioRateLimiter(),
+    )
     assert when(talk, Interrupted) == [1.2]
     assert when(talk, Playing) == [0.0, 4.2]
 
@@ -162,7 +185,9 @@ async def test_an_answer_to_something_else_is_none(hold: Hold) -> None:
     first = [ASKED, Send(call("look", id="f1")), *reply(5.0, TEN_WORDS)]
     script: Script = [*first, Expect(ToolAnswers), Delay(1.5), *reply(0.5, "sunny", 2)]
     lines = [(0.0, "hello"), *speaks(1.0, 1.4)]
-    talk = await hold([script], typed(*lines, until=9.0), processor(tools=[look]) + AudioRateLimiter())
+    talk = await hold(
+        [script], typed(*lines, until=9.0), processor(tools=[look]) + AudioRateLimiter()
+    )
     assert talk.bodies(Interrupted) == []
     assert when(talk, Resumed) == [2.9]
     assert when(talk, Playing) == [0.0, 6.9]
@@ -193,3 +218,177 @@ async def test_where_the_server_tells_no_words_sound_is_enough(hold: Hold) -> No
     config = {"input_audio_transcription": None}
     talk = await over_a_reply(hold, *speaks(1.0, 3.0), realtime_config=config)
     assert when(talk, Interrupted) == [2.0]
+
+
+# -- what the program wants said ------------------------------------------------------------------
+
+TELL: dict[str, tuple[Any, str]] = {
+    "say": (Say("Mind the gap."), 'Say this, word for word: "Mind the gap."'),
+    "ask": (Ask(), "(Please answer.)"),
+    "after": (Event("smoke", triggers_turn="after", text="Smoke!"), "Smoke!"),
+    "over": (Event("smoke", triggers_turn="over", text="Smoke!"), "Smoke!"),
+}
+ANSWER = [Delay(4.5), *reply(0.5, "yes")]
+
+
+def told(talk: Talk) -> list[tuple[float, str]]:
+    """The texts that the server was told, and when."""
+    (one,) = talk.server.connections
+    heard_at = [(round(at - one.opened_at, 6), it) for at, it in one.received]
+    return [(at, it.text) for at, it in heard_at if isinstance(it, TextHeard)]
+
+
+@pytest.mark.parametrize(
+    ("name", "at"), [("say", 5.0), ("ask", 5.0), ("after", 5.0), ("over", 4.2)]
+)
+@pytest.mark.parametrize("paced", [True, False])
+async def test_the_program_does_not_talk_over_the_user(
+    hold: Hold, name: str, at: float, paced: bool
+) -> None:
+    """It waits until they have finished, and their answer was heard; an alarm is told with it."""
+    wish, text = TELL[name]
+    script: Script = [*ANSWER, Expect(TextHeard), *reply(0.5, "so", 2)]
+    if name == "over":
+        script = [Expect(TextHeard), *reply(0.5, "so", 2)]
+    lines = sorted([*speaks(1.0, 4.0, 0.2), (2.0, Part(wish))], key=lambda it: it[0])
+    live = processor()
+    talk = await hold(
+        [script], microphone(8.0, *lines), live + AudioRateLimiter() if paced else live
+    )
+    # Nobody paces: then a reply is heard when it was handed out.
+    assert told(talk) == [(at if paced or name == "over" else 4.5, text)]
+    assert talk.news("no_answer") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "at"), [("say", 5.0), ("ask", 5.0), ("after", 5.0), ("over", 2.0)]
+)
+@pytest.mark.parametrize("ends_at", [2.0, 9.0])
+async def test_nor_in_the_middle_of_a_reply(
+    hold: Hold, name: str, at: float, ends_at: float
+) -> None:
+    """Only an alarm cuts it. At the end of the input all of it is told still."""
+    wish, text = TELL[name]
+    script: Script = [ASKED, *reply(5.0, TEN_WORDS), Expect(TextHeard), *reply(0.5, "so", 2)]
+    lines = [(0.0, "hello"), (2.0, Part(wish))]
+    talk = await hold([script], typed(*lines, until=ends_at), processor() + AudioRateLimiter())
+    # Nobody can interrupt it any more: it waits in the pacer, and not in the session.
+    assert told(talk)[1:] == [(2.0 if ends_at == 2.0 else at, text)]
+    assert when(talk, Interrupted) == ([2.0] if name == "over" else [])
+    assert when(talk, Playing) == [0.0, at]
+
+
+async def test_nor_before_the_answer_to_what_was_typed(hold: Hold) -> None:
+    """However long that takes, within what an answer may take."""
+    script: Script = [ASKED, Delay(9.0), *reply(1.0, "yes"), ASKED, *reply(0.5, "so", 2)]
+    lines = [(0.0, "hello"), (1.0, Part(Say("Mind the gap.")))]
+    talk = await hold([script], typed(*lines, until=12.0), processor() + AudioRateLimiter())
+    assert [at for at, _ in told(talk)] == [0.0, 10.0]
+    talk = await hold([[]], typed(*lines, until=20.0), processor() + AudioRateLimiter())
+    assert [at for at, _ in told(talk)] == [0.0, 15.0]
+
+
+@pytest.mark.parametrize("words", [True, False])
+async def test_nor_before_the_answer_to_what_was_said(hold: Hold, words: bool) -> None:
+    """Where words were understood there will be one; else it may have been a noise."""
+    said_so: Script = [Delay(1.0), Send(heard(user="and?")), Delay(29.0)]
+    lines = [*speaks(1.0, 1.5, 0.5), (3.0, Part(Ask()))]
+    talk = await hold([said_so if words else []], microphone(30.0, *lines))
+    assert [at for at, _ in told(talk)] == [17.0 if words else 7.0]
+    config = {"input_audio_transcription": None}
+    talk = await hold([[]], microphone(30.0, *lines), realtime_config=config)
+    assert [at for at, _ in told(talk)] == [17.0], "nobody would tell"
+
+
+@pytest.mark.parametrize(
+    ("lines", "at"),
+    [
+        ([(1.0, SpeechStarted(1.0))], 31.0),
+        ([(1.0, SpeechStarted(1.0)), (4.0, SpeechEnded(4.0, turn_follows=True))], 9.0),
+        ([(1.0, SpeechStarted(1.0)), (4.0, TurnEnded(4.0))], 9.0),
+        ([(1.0, SpeechStarted(1.0)), (1.5, TurnEnded(0.5))], 31.0),
+        ([(1.0, SpeechStarted(1.0)), (4.0, SpeechEnded(4.0))], 9.0),
+    ],
+)
+async def test_what_is_wanted_is_not_stuck(
+    hold: Hold, lines: list[tuple[float, Any]], at: float
+) -> None:
+    """Whatever end a detector does not tell: the pause, the turn, or, after 30 s, the speech."""
+    wish = (2.0, Part(Say("Mind the gap.")))
+    lines = sorted([*lines, wish], key=lambda it: it[0])
+    talk = await hold([[]], typed(*lines, until=60.0), processor() + AudioRateLimiter())
+    assert [when_told for when_told, _ in told(talk)] == [at]
+
+
+@pytest.mark.parametrize(("loud_s", "at"), [((1.0, 4.0), 9.5), ((1.0, 60.0), 31.06)])
+async def test_without_a_detector_loudness_tells(
+    hold: Hold, loud_s: tuple[float, float], at: float
+) -> None:
+    """What is loud may be the user; who is loud for ever is none."""
+    calls = Caller([(*loud_s, "hello")], until=60.0)
+
+    async def source() -> AsyncIterator[Part]:
+        start, wished = now(), False
+        async for part in calls:
+            if now() >= start + 2.0 and not wished:
+                wished = True
+                yield Part(Say("Mind the gap."))
+            yield part
+
+    talk = await hold([[]], source(), processor() + AudioRateLimiter())
+    assert [when_told for when_told, _ in told(talk)] == [at]
+    # The answer comes: it goes after that.
+    script: Script = [Delay(4.8), *reply(1.0, "yes"), Expect(TextHeard)]
+    if at < 10.0:
+        talk = await hold([script], source(), processor() + AudioRateLimiter())
+        assert [when_told for when_told, _ in told(talk)] == [5.8]
+
+
+async def test_one_wish_at_a_time(hold: Hold) -> None:
+    """Each is carried out before the next is told; of all that was seen, one reply speaks."""
+    script: Script = [ASKED, *reply(1.0, "hi")]
+    for number in range(2, 5):
+        script += [ASKED, *reply(1.0, "so", number)]
+    lines = [
+        (0.0, "hello"), (0.2, Part(Say("One."))), (0.3, Part(TELL["after"][0])),
+        (0.4, Part(Say("Two."))),
+        (0.5, Part(Event("fire", triggers_turn="after", text="Fire!"))),
+    ]  # fmt: skip
+    talk = await hold([script], typed(*lines, until=5.0), processor() + AudioRateLimiter())
+    assert told(talk) == [
+        (0.0, "hello"),
+        (1.0, 'Say this, word for word: "One."'),
+        (2.0, "Smoke!\nFire!"),
+        (3.0, 'Say this, word for word: "Two."'),
+    ]
+
+
+async def test_an_alarm_overtakes_what_waits(hold: Hold) -> None:
+    """It is told at once; but not over a sound, of which nobody knows yet what it is."""
+    script: Script = [ASKED, *reply(5.0, TEN_WORDS), ASKED, *reply(1.0, "run", 2), ASKED]
+    alarm = Part(TELL["over"][0])
+    lines = [(0.0, "hello"), (0.5, Part(Ask())), *speaks(1.0, 1.4, 0.2), (1.8, alarm)]
+    talk = await hold([script], typed(*lines, until=5.0), processor() + AudioRateLimiter())
+    assert [at for at, _ in told(talk)] == [0.0, 2.9, 3.9]
+    assert when(talk, Interrupted) == [2.9]
+    # Nor over a reply that nothing may interrupt.
+    live = processor(interrupt=Interrupt.never)
+    talk = await hold([script], typed(*lines, until=7.0), live + AudioRateLimiter())
+    assert when(talk, Interrupted) == []
+    assert [at for at, _ in told(talk)][:2] == [0.0, 5.0]
+
+
+async def test_more_wishes_than_anybody_wants_to_hear(hold: Hold) -> None:
+    """Those beyond sixteen are refused, and told to be; of events the newest are kept."""
+    script: Script = [ASKED, *reply(1.0, "hi"), ASKED]
+    wishes = [(0.5, Part(Say(str(number)))) for number in range(17)]
+    events = [(0.5, Part(Event(str(number), triggers_turn="after"))) for number in range(17)]
+    lines = [(0.0, "hello"), *events, *wishes]
+    live = processor(answer_within_s=1.0) + AudioRateLimiter()
+    talk = await hold([script], typed(*lines, until=2.0), live)
+    ((at, failed),) = talk.news("failed")
+    assert (at, failed["what"]) == (0.5, "wish")
+    assert failed["error"] == "16 wishes wait already; say less at once"
+    texts = [text for _, text in told(talk)]
+    seen = "\n".join(f"({number})" for number in range(1, 17))
+    assert texts == ["hello", seen, *(f'Say this, word for word: "{n}"' for n in range(16))]

@@ -100,12 +100,13 @@ class LiveProcessor(Processor):
         detection = (self._config.get("realtime_input_config") or {}).get(
             "automatic_activity_detection"
         )
-        words = "input_audio_transcription" in self._config  # else there are never any
+        words = "input_audio_transcription" in self._config
         self._rules = SessionRules(
             model_name,
             facts,
             text_as=text_as,
             automatic=not (detection or {}).get("disabled", False),
+            transcribed=words,
             answer_within_s=answer_within_s,
             on_silence=on_silence,
             connection=connection or ConnectionRules(),

@@ -105,6 +105,21 @@ class ServerReplies:
             self._let_go()
         return self._ledger.heard(turn).text
 
+    @property
+    def silent_at(self) -> float:
+        """From when on the agent says nothing; infinite if that is not known.
+
+        What has come whole will be heard in a moment, unless somebody keeps it from the listener.
+        """
+        if self.turns.open or self.sounding:
+            return math.inf
+        return self.turns.plays_to if self._unplayed else -math.inf
+
+    @property
+    def may_be_cut(self) -> bool:
+        """False while nothing interrupts the reply, or it is not known yet whether a sound does."""
+        return not (self.held or (self.sounding and self.overlap.policy.protects))
+
     def unfinished(self) -> list[str]:
         """What was heard so far of replies that are not over."""
         return [self._ledger.heard(turn).text for turn in self._unplayed]

@@ -42,7 +42,7 @@ from vivace.machines.server_message import (
 )
 from vivace.machines.tools import ToolRules
 from vivace.machines.window import Window
-from vivace.part import Image, Interrupted, Part, Reset, Signal
+from vivace.part import Ask, Image, Interrupted, Part, Reset, Say, Signal
 
 __all__ = ["Session"]
 
@@ -136,9 +136,7 @@ class Session(Machine):
         if now >= self._input.owed_due:
             out += self._no_answer(now)
         if now >= self._input.linger_due:
-            self._input.linger(now)
-            waits = self._tools.waiting or not self._outbound.empty()
-            out += [] if waits else self._stop(now)
+            out += self._lingered(now)
         return self._settled(out, now)
 
     def deadline(self) -> float | None:
@@ -151,6 +149,7 @@ class Session(Machine):
             self._turns.deadline(),
             self._input.owed_due,
             self._input.linger_due,
+            self._wish_due(),
         )
         tools_due = self._tools.calls.deadline()
         due = due if tools_due is None else min(due, tools_due)
@@ -173,13 +172,13 @@ class Session(Machine):
         """`out`, and what becomes possible now that it is as it is."""
         failures = self._replies.overlap.failures()
         out += [self._news.failed("interrupt", why, now) for why in failures]
+        if now >= self._wish_due():
+            out += self._grant(now)
         if (quiet := self._is_quiet()) != self._quiet:
             self._quiet = quiet
             out += self._link.feed(Quiet(quiet), now)
         if self._turns.finishing and self._link.open and self._nothing_is_left():
             out += self._stop(now)
-        if not (self._replies.sounding or self._replies.turns.open):
-            self._input.nobody_speaks(now)
         told, messages = self._link.send(now)
         self._input.went(messages, now)
         out += told
@@ -200,7 +199,41 @@ class Session(Machine):
     def _nothing_is_left(self) -> bool:
         # The user is not speaking any more, whatever a detector had still to say.
         owes = self._replies.turns.open or self._input.owed or self._tools.waiting
-        return not owes and self._outbound.empty() and not self._input.lingers
+        waits = owes or self._input.wishes or self._input.lingers
+        return not waits and self._outbound.empty()
+
+    # -- what the program wants said ----------------------------------------------------------
+
+    def _wish_due(self) -> float:
+        """When the server may be told what the program wants: never over the user, nor before the
+        user's answer; over the agent if it is urgent."""
+        wishes = self._input.wishes
+        if not wishes:
+            return math.inf
+        user = self._input.voice.until
+        if self._cuts_in():
+            return user
+        # At the end of the input nobody can interrupt what is said any more: it may stand in line.
+        busy = math.inf if self._replies.turns.open else -math.inf
+        agent = busy if self._turns.finishing else self._replies.silent_at
+        return max(user, agent, self._input.answered_at)
+
+    def _cuts_in(self) -> bool:
+        return self._input.wishes.cut_in and self._replies.may_be_cut
+
+    def _grant(self, now: float) -> list[Output]:
+        cuts = self._cuts_in()
+        self._input.grant(now, cuts_in=cuts)
+        return self._turns.void(now) if cuts and self._replies.sounding else []
+
+    def _lingered(self, now: float) -> list[Output]:
+        """Nothing was answered at the end of the input."""
+        self._input.linger(now)
+        if self._input.wishes:
+            self._input.linger_due = math.inf
+            return []
+        waits = self._tools.waiting or not self._outbound.empty()
+        return [] if waits else self._stop(now)
 
     # -- the input ----------------------------------------------------------------------------
 
@@ -223,8 +256,7 @@ class Session(Machine):
                 try:
                     heard = self._input.take(part, now, over=self._replies.sounding > 0)
                 except PartError as error:
-                    what = "picture" if isinstance(part.body, Image) else "data"
-                    return [self._news.failed(what, str(error), now)]
+                    return [self._news.failed(_kind(part), str(error), now)]
         out: list[Output] = [part] if heard.passes else []
         if heard.started is not None:
             held = self._replies.held
@@ -238,8 +270,7 @@ class Session(Machine):
             out += self._turns.void(now) if self._replies.speech_ended(now) else []
         if heard.typed:
             self._memory.typed(part.text, now)
-        if heard.cuts and self._replies.sounding:
-            out += self._turns.void(now)
+            out += self._turns.void(now) if self._replies.sounding else []
         return out
 
     def _no_answer(self, now: float) -> list[Output]:
@@ -269,3 +300,10 @@ class Session(Machine):
         self._turns.finishing = True
         self._input.linger_due = math.inf
         return [*self._turns.user_falls_silent(now), *self._link.feed(Stop(), now)]
+
+
+def _kind(part: Part) -> str:
+    """What a part is called where it could not be sent."""
+    if isinstance(part.body, Say | Ask):
+        return "wish"
+    return "picture" if isinstance(part.body, Image) else "data"

@@ -13,6 +13,7 @@ import msgspec
 
 from vivace.errors import PartError
 from vivace.live.session_rules import SessionRules
+from vivace.live.session_wishes import SessionWishes, UserVoice
 from vivace.machines.heard_clock import HeardClock
 from vivace.machines.json_text import json_text
 from vivace.machines.loud_speech import LoudSpeech
@@ -46,39 +47,41 @@ __all__ = ["JPEG", "SessionInput", "Took"]
 JPEG = b"\xff\xd8"
 """How every JPEG begins: start of image, ITU-T T.81, B.1.1.3."""
 
-_LATER = 16  # events that wait until nobody speaks: then the oldest is let go
-
 
 class Took(msgspec.Struct, frozen=True):
     """What a part was. passes: others downstream want it, too. started: a sound began, so likely
-    speech. ended: it has ended. at: when, on the clock. typed: it was text of a turn of its own.
-    cuts: a reply."""
+    speech. ended: it has ended. at: when, on the clock. typed: it was text of a turn of its own, and
+    cuts a reply."""
 
     passes: bool = False
     started: float | None = None
     ended: bool = False
     at: float = math.inf
     typed: bool = False
-    cuts: bool = False
 
 
 class SessionInput:
     """clock: says when the user's sound was made. owed_due: until when the answer
-    that is owed is waited for. linger_due: likewise, where nobody knows whether one is."""
+    that is owed is waited for. linger_due: likewise, where nobody knows whether one is. wishes: what
+    waits until nobody speaks. voice: when the user does. besides: something else than the user's
+    sound asks for the answer that is owed."""
 
     def __init__(self, outbound: Outbound, rules: SessionRules) -> None:
         self._outbound = outbound
         self._rules = rules
         self._automatic = rules.automatic
         self._takes_turns = rules.facts.content == "always"
-        self._later: list[str] = []
+        self.wishes: SessionWishes = SessionWishes()
+        self.voice: UserVoice = UserVoice(rules.floor.patience_s)
         self._level = LoudSpeech()
         self._is_told = False  # a detector tells when the user speaks
         self._spoken = True  # a detector has told of speech since the last answer; or none tells
         self._active = False  # an activity was begun, and has not ended
         self._has_sound = False
         self._loud = False  # sound that may be speech was not answered
-        self.besides: bool = False  # something else than the user's sound asks for an answer
+        self.besides: bool = False
+        self._words = False  # something was understood of what is to be answered
+        self._patient_until = -math.inf  # then what is owed may have been a noise
         self._goes_on = False  # what is owed is no more than the rest of a reply
         self._nudged = False  # for the answer that is owed now
         self.clock: HeardClock = HeardClock()
@@ -102,8 +105,27 @@ class SessionInput:
         """From now on an answer is owed. goes_on: the reply under way may be it, else the next.
         sound: it is to what the user may have said."""
         self.besides |= not sound
+        self._patient_until = now + self._rules.floor.patience_s
         self._goes_on = goes_on and (self._goes_on or not self.owed)
         self.owed_due = now + self._rules.answer_within_s
+
+    def understood(self) -> None:
+        """The server has understood something of what the user said."""
+        self._words = True
+
+    @property
+    def answered_at(self) -> float:
+        """Until when the program's wishes wait for the answer that is owed; -inf if none is.
+
+        Of a sound without a word nobody knows whether the server answers it.
+        """
+        if self.lingers:
+            return math.inf
+        if not self.owed:
+            return -math.inf
+        told = not self._automatic or not self._rules.transcribed
+        sure = self.besides or self._words or told
+        return self.owed_due if sure else min(self.owed_due, self._patient_until)
 
     def nudge(self) -> None:
         """Ask once more. Who does not answer that is not asked again for the same turn."""
@@ -129,7 +151,8 @@ class SessionInput:
     def given_up(self) -> None:
         """It is waited for no more."""
         self.owed_due = math.inf
-        self._loud = self.unanswered_sound = self.besides = False
+        self._loud = self.unanswered_sound = self.besides = self._words = False
+        self.voice.turn_ended()
         self._spoken = not self._is_told
 
     def spoke_over(self, now: float, *, speaking: bool) -> None:
@@ -169,6 +192,7 @@ class SessionInput:
     def finish(self, now: float, *, answering: bool) -> None:
         """The input has ended. answering: a reply is under way."""
         self._outbound.flush()
+        self.voice.finish()
         if self._active:
             self._end_activity(now)
         elif self._has_sound and self._automatic:
@@ -194,28 +218,33 @@ class SessionInput:
             case SpeechStarted(at=at, probability=probability):
                 self._is_told = self._spoken = True
                 self.linger_due = math.inf
+                self.voice.began(at, now)
                 if not self._automatic and not self._active:
                     self._active = True
                     self._outbound.put(ActivityStart())
                 return Took(passes=True, started=probability, at=self.clock.when(at))
             case SpeechEnded(at=at, turn_follows=follows):
                 self._spoken &= not over  # it came to nothing: a cough
+                self.voice.ended(now, turn_follows=follows and self._spoken)
                 if not follows:
                     self._turn_ended(now)
                 return Took(passes=True, ended=True, at=self.clock.when(at))
-            case TurnEnded():
+            case TurnEnded(at=at):
+                lets_go = self.voice.lets_go(at)
+                if lets_go:
+                    self.voice.ended(now, turn_follows=False)
                 self._turn_ended(now)
-                return Took(passes=True)
+                return Took(passes=True, ended=lets_go, at=self.clock.when(at))
             case Say(text=text):
-                self._outbound.put(SendText(f'Say this, word for word: "{text}"'))
+                self.wishes.add(f'Say this, word for word: "{text}"')
                 return Took()
             case Ask():
-                self._outbound.put(SendText(self._rules.nudge))
+                self.wishes.add(self._rules.nudge)
                 return Took()
             case str(text):
                 return self._text(part, text, now)
             case Event() as event:
-                return self._see(event, now, over=over)
+                return self._see(event)
             case Data(value=value) if value is not None:
                 self._tell(json_text(value))
                 return Took()
@@ -227,11 +256,15 @@ class SessionInput:
         self._has_sound = self.unanswered_sound = True
         self.clock.hear(audio.seconds, at, now)
         if not self._is_told:
-            self._loud |= "started" in self._level.hear(audio)
+            news = self._level.hear(audio)
+            self._loud |= "started" in news
+            if self._level.speaking or news:
+                self.voice.loud(now, over=not self._level.speaking)
         return Took()
 
     def _turn_ended(self, now: float) -> None:
         self._nudged = False
+        self.voice.turn_ended()
         if self._active:
             self._end_activity(now)
         elif self._spoken:  # else the server was quicker, and has answered
@@ -257,24 +290,19 @@ class SessionInput:
             self._outbound.put(SendText(text))
         self._nudged = False
         self.ask(now)
-        return Took(passes=True, typed=True, cuts=True)
+        return Took(passes=True, typed=True)
 
-    def _see(self, event: Event, now: float, *, over: bool) -> Took:
-        if event.triggers_turn == "after" and over:
-            self._later = [*self._later[1 - _LATER :], event.told]
-        elif event.triggers_turn:
-            self._outbound.put(SendText(event.told))
-            self.ask(now)
+    def _see(self, event: Event) -> Took:
+        if event.triggers_turn:
+            self.wishes.add_seen(event.told, cuts_in=event.triggers_turn == "over")
         else:
             self._tell(event.told)
-        return Took(passes=True, cuts=event.triggers_turn == "over")
+        return Took(passes=True)
 
-    def nobody_speaks(self, now: float) -> None:
-        """What waited for that is told."""
-        for told in self._later:
-            self._outbound.put(SendText(told))
-            self.ask(now)
-        self._later = []
+    def grant(self, now: float, *, cuts_in: bool) -> None:
+        """The server is told what is wanted, now that it may be. cuts_in: what overtakes."""
+        self._outbound.put(SendText(self.wishes.take(cuts_in=cuts_in)))
+        self.ask(now)
 
     def _tell(self, text: str, role: str = "user") -> None:
         """Something that the model should know, and need not answer."""

@@ -29,7 +29,7 @@ Seed: TypeAlias = Callable[[list[tuple[str, str]]], Message | None]
 class SessionRules(msgspec.Struct, frozen=True):
     """How a session is held; see `LiveProcessor` for most.
 
-    automatic: the server detects speech. linger_s: at the end of an input in which nothing was
+    automatic: the server detects speech. transcribed: it tells what it understood. linger_s: at the end of an input in which nothing was
     heard, an answer is waited for so long. nudge: what the model is told so that it answers.
     """
 
@@ -37,6 +37,7 @@ class SessionRules(msgspec.Struct, frozen=True):
     facts: LiveFacts = LiveFacts()
     text_as: TextAs = "realtime"
     automatic: bool = True
+    transcribed: bool = True
     answer_within_s: float = 15.0
     on_silence: OnSilence = "tell"
     nudge: str = "(Please answer.)"

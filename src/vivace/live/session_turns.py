@@ -93,6 +93,7 @@ class SessionTurns:
         if message.heard:
             text = self._user.add(message.heard, self._input.clock.heard_at, now)
         if text:
+            self._input.understood()
             at = self._input.clock.heard_at
             out.append(Part(text, role="user", at=at, metadata={"interim": True}))
             out += self._take_the_floor(now) if self._replies.understood(text, now) else []

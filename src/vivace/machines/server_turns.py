@@ -30,6 +30,11 @@ class ServerTurns:
         """True until the server says that the newest reply has ended."""
         return self.open or self.discarding
 
+    @property
+    def plays_to(self) -> float:
+        """When all the sound that has come of the newest reply could have been played."""
+        return self._plays_to
+
     def begins(self, now: float) -> bool:
         """Something of a reply comes. True if it is the first of a new one."""
         if self.discarding:
