@@ -24,6 +24,7 @@ from vivace import (
     Interrupted,
     Part,
     Playing,
+    Reset,
     Resumed,
     Say,
     SpeechEnded,
@@ -36,7 +37,16 @@ from vivace.flow.clock import now
 from vivace.server.gemini_frames import call, content, heard, merged, said
 from vivace.server.gemini_wire import TextHeard, ToolAnswers
 from vivace.testing.fakes import Caller
-from vivace.testing.gemini_script import Delay, Expect, Script, Send, Step
+from vivace.testing.gemini_script import (
+    Delay,
+    Drop,
+    Expect,
+    Handle,
+    Script,
+    Send,
+    SetUp,
+    Step,
+)
 
 __all__ = ["hold"]
 
@@ -392,3 +402,138 @@ async def test_more_wishes_than_anybody_wants_to_hear(hold: Hold) -> None:
     texts = [text for _, text in told(talk)]
     seen = "\n".join(f"({number})" for number in range(1, 17))
     assert texts == ["hello", seen, *(f'Say this, word for word: "{n}"' for n in range(16))]
+
+
+# -- a reset --------------------------------------------------------------------------------------
+
+LATE: Script = [ASKED, *reply(1.0, "first"), ASKED, Delay(2.0), *reply(2.0, "second", 2)]
+
+
+def said_by_the_agent(talk: Talk) -> list[tuple[float, int]]:
+    """Of each reply that was heard: from when on, and its level."""
+    first: dict[int, float] = {}
+    for at, _, mark in talk.sounds:
+        first.setdefault(mark, at)
+    return [(at, mark) for mark, at in first.items()]
+
+
+@pytest.mark.parametrize("signal", [Reset(), Reset(1), Reset(2)])
+async def test_a_reset_drops_the_answer_that_is_owed(hold: Hold, signal: Reset) -> None:
+    """Nobody hears it when it comes, nor is told that none came; what is asked next is answered."""
+    script: Script = [*LATE, ASKED, Delay(0.5), *reply(0.5, "third", 3)]
+    lines = [(0.0, "hello"), (3.0, "second"), (4.0, Part(signal)), (6.0, "third")]
+    talk = await hold([script], typed(*lines, until=30.0), processor() + AudioRateLimiter())
+    assert said_by_the_agent(talk) == [(0.0, 1), (6.5, 3)]
+    assert talk.news("no_answer") == []
+    floors = [(at, it["floor"]) for at, it in talk.news("floor") if 3.0 <= at < 6.0]
+    assert floors == [(3.0, "thinking"), (4.0, "idle")]
+    assert {it.reason for it in talk.bodies(TurnComplete)} == {"done", "interrupted"}
+    assert len(talk.bodies(TurnComplete)) == 3
+
+
+async def test_the_answer_to_what_is_asked_after_a_reset_is_heard(hold: Hold) -> None:
+    """Also if nothing came of the one before: the server may answer both at once."""
+    script: Script = [*LATE[:4], ASKED, ASKED, Delay(0.5), *reply(0.5, "both", 3)]
+    lines = [(0.0, "hello"), (3.0, "second"), (4.0, Part(Reset())), (4.5, "third")]
+    talk = await hold([script], typed(*lines, until=9.0), processor() + AudioRateLimiter())
+    assert said_by_the_agent(talk) == [(0.0, 1), (5.0, 3)]
+    # Nothing comes of it at all, and later the server speaks by itself.
+    script = [ASKED, Delay(20.0), *reply(0.5, "boo", 2)]
+    lines = [(0.0, "hello"), (4.0, Part(Reset()))]
+    talk = await hold([script], typed(*lines, until=25.0), processor() + AudioRateLimiter())
+    assert said_by_the_agent(talk) == [(20.0, 2)]
+    assert talk.news("no_answer") == []
+
+
+@pytest.mark.parametrize("at", [2.2, 2.4, 2.6])
+async def test_a_reset_after_what_was_said(hold: Hold, at: float) -> None:
+    """Before the turn has ended, or after: its answer is dropped. Not if the user goes on."""
+    lines: list[tuple[float, Any]] = [*speaks(1.0, 2.1, 0.4), (at, Part(Reset()))]
+    again = [(it + 4.0, body) for it, body in speaks(1.0, 2.0)]
+    lines = sorted(lines, key=lambda it: it[0]) + again
+    script: Script = [Delay(3.5), *reply(0.5, "no"), Delay(3.0), *reply(0.5, "yes", 2)]
+    talk = await hold([script], microphone(9.0, *lines), processor() + AudioRateLimiter())
+    assert said_by_the_agent(talk) == [(6.5, 2)]
+    goes_on: list[tuple[float, Any]] = [*speaks(1.0, 3.0)]
+    goes_on.insert(1, (2.0, Part(Reset())))
+    talk = await hold([script], microphone(6.0, *goes_on), processor() + AudioRateLimiter())
+    assert said_by_the_agent(talk)[0] == (3.5, 1)
+
+
+async def test_a_reset_without_a_detector(hold: Hold) -> None:
+    """What was loud may have been asked; what is loud after it is answered again."""
+    calls = Caller([(1.0, 2.0, "a"), (4.0, 5.0, "b")], until=8.0)
+
+    async def source() -> AsyncIterator[Part]:
+        start, done = now(), False
+        async for part in calls:
+            if now() >= start + 3.0 and not done:
+                done = True
+                yield Part(Reset())
+            yield part
+
+    for early in (True, False):
+        first: Script = [Delay(3.5), *reply(0.2, "no"), Delay(2.5)] if early else [Delay(6.0)]
+        script: Script = [*first, *reply(0.5, "yes", 2)]
+        talk = await hold([script], source(), processor() + AudioRateLimiter())
+        assert said_by_the_agent(talk) == [(6.0, 2)]
+
+
+async def test_a_reset_forgets_what_waits(hold: Hold) -> None:
+    """Wishes, events, and a question that there was no connection for, or that was lost with it."""
+    lines = [
+        (0.0, "hello"), (1.0, Part(Say("Mind the gap."))), (1.0, Part(TELL["after"][0])),
+        (2.0, Part(Reset())),
+    ]  # fmt: skip
+    talk = await hold(
+        [[ASKED, *reply(5.0, TEN_WORDS)]],
+        typed(*lines, until=9.0),
+        processor() + AudioRateLimiter(),
+    )
+    assert [text for _, text in told(talk)] == ["hello"]
+    first: Script = [Delay(1.0), Handle("h1"), Delay(0.5), Drop()]
+    for asked_at, reset_at in ((1.2, 1.4), (1.2, 1.8), (1.7, 1.8)):
+        lines = [(asked_at, "hello"), (reset_at, Part(Reset())), (4.0, "again")]
+        talk = await hold(
+            [first, [Delay(1.0), SetUp(), Expect(TextHeard), *reply(0.5, "yes")]],
+            typed(*lines, until=6.0),
+            processor() + AudioRateLimiter(),
+        )
+        assert talk.server.connections[1].texts == ["again"]
+        assert said_by_the_agent(talk) == [(4.0, 1)]
+
+
+async def test_what_a_dropped_answer_calls_is_not_run(hold: Hold) -> None:
+    """The server is told so, and can end its turn."""
+    ran: list[str] = []
+
+    @tool
+    def order() -> str:
+        ran.append("pizza")
+        return "ordered"
+
+    script: Script = [
+        ASKED, Delay(2.0), Send(call("order", id="f1")), Expect(ToolAnswers), *reply(0.5, "yes"),
+        ASKED, *reply(0.5, "again", 2),
+    ]  # fmt: skip
+    lines = [(0.0, "hello"), (1.0, Part(Reset())), (4.0, "again")]
+    talk = await hold(
+        [script], typed(*lines, until=6.0), processor(tools=[order]) + AudioRateLimiter()
+    )
+    assert ran == []
+    assert said_by_the_agent(talk) == [(4.0, 2)]
+
+
+@pytest.mark.parametrize("signal", [Reset(5), Interrupted(5)])
+async def test_a_number_that_no_reply_has_yet(hold: Hold, signal: Reset | Interrupted) -> None:
+    """The answer that is owed is void, and the next has a higher one: the agent is not silenced."""
+    late: Script = [*LATE, ASKED, *reply(0.5, "third", 3)]
+    lines = [(0.0, "hello"), (3.0, "second"), (4.0, Part(signal)), (8.0, "third")]
+    talk = await hold([late], typed(*lines, until=9.0), processor() + AudioRateLimiter())
+    assert said_by_the_agent(talk) == [(0.0, 1), (8.0, 3)]
+    assert talk.news("no_answer") == []
+    early: Script = [ASKED, *reply(1.0, "first"), ASKED, *reply(0.5, "second", 2)]
+    lines = [(0.0, "hello"), (2.0, Part(signal)), (3.0, "second")]
+    talk = await hold([early], typed(*lines, until=9.0), processor() + AudioRateLimiter())
+    assert said_by_the_agent(talk) == [(0.0, 1), (3.0, 2)]
+    assert [it.turn for it in talk.bodies(Playing)] == [1, 6]

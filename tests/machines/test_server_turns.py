@@ -90,3 +90,24 @@ def test_any_order(steps: list[tuple[str, float]]) -> None:
     ended = [turn for turn in over if turn]
     assert ended == begun[: len(ended)]
     assert turns.open == (len(ended) < len(begun))
+
+
+def test_numbers_that_are_void_already_are_skipped() -> None:
+    """The next reply has a higher one; the reply under way keeps its own."""
+    turns = ServerTurns()
+    turns.begins(1.0)
+    turns.skip(5)
+    assert (turns.turn, turns.complete()) == (1, 1)
+    turns.skip(3)
+    assert turns.begins(2.0)
+    assert turns.turn == 6
+
+
+def test_when_what_has_come_could_have_been_played() -> None:
+    """Sound comes faster than it is heard; a text is there at once."""
+    turns = ServerTurns()
+    turns.begins(1.0)
+    assert turns.plays_to == 1.0
+    turns.sounds(2.0, 1.0)
+    turns.sounds(1.0, 1.5)
+    assert turns.plays_to == 4.0

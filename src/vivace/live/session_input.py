@@ -50,8 +50,8 @@ JPEG = b"\xff\xd8"
 
 class Took(msgspec.Struct, frozen=True):
     """What a part was. passes: others downstream want it, too. started: a sound began, so likely
-    speech. ended: it has ended. at: when, on the clock. typed: it was text of a turn of its own, and
-    cuts a reply."""
+    speech. ended: it has ended. at: when, on the clock. typed: it was text of a turn of its own,
+    and cuts a reply."""
 
     passes: bool = False
     started: float | None = None
@@ -62,9 +62,9 @@ class Took(msgspec.Struct, frozen=True):
 
 class SessionInput:
     """clock: says when the user's sound was made. owed_due: until when the answer
-    that is owed is waited for. linger_due: likewise, where nobody knows whether one is. wishes: what
-    waits until nobody speaks. voice: when the user does. besides: something else than the user's
-    sound asks for the answer that is owed."""
+    that is owed is waited for. linger_due: likewise, where nobody knows whether one is. wishes:
+    what waits until nobody speaks. voice: when the user does. besides: something else than the
+    user's sound asks for the answer that is owed."""
 
     def __init__(self, outbound: Outbound, rules: SessionRules) -> None:
         self._outbound = outbound
@@ -84,6 +84,7 @@ class SessionInput:
         self._patient_until = -math.inf  # then what is owed may have been a noise
         self._goes_on = False  # what is owed is no more than the rest of a reply
         self._nudged = False  # for the answer that is owed now
+        self._refused_until = -math.inf  # a reply that begins by then answers what was reset
         self.clock: HeardClock = HeardClock()
         self.unanswered_sound: bool = False
         self.owed_due: float = math.inf
@@ -106,6 +107,8 @@ class SessionInput:
         sound: it is to what the user may have said."""
         self.besides |= not sound
         self._patient_until = now + self._rules.floor.patience_s
+        if not goes_on:  # a server that has not answered what was before may do so together
+            self._refused_until = -math.inf
         self._goes_on = goes_on and (self._goes_on or not self.owed)
         self.owed_due = now + self._rules.answer_within_s
 
@@ -154,6 +157,23 @@ class SessionInput:
         self._loud = self.unanswered_sound = self.besides = self._words = False
         self.voice.turn_ended()
         self._spoken = not self._is_told
+
+    def forget(self, now: float) -> None:
+        """The answer that is owed is not wanted. That to what the user goes on to say is."""
+        self._outbound.forget(now)
+        going_on = self.voice.speaking or self.speaking
+        said = not going_on and (self._loud or (self._is_told and self._spoken))
+        if self.owed or said:
+            self._refused_until = now + self._rules.answer_within_s
+        loud = self._loud
+        self.answered()
+        self._spoken |= self.voice.speaking
+        self._loud = loud and going_on
+
+    def refuses(self, now: float) -> bool:
+        """True if the reply that begins now is an answer that is not wanted. It is the only one."""
+        until, self._refused_until = self._refused_until, -math.inf
+        return now < until
 
     def spoke_over(self, now: float, *, speaking: bool) -> None:
         """What the user has said over a reply is no cough. speaking: they are, still."""
@@ -260,6 +280,8 @@ class SessionInput:
             self._loud |= "started" in news
             if self._level.speaking or news:
                 self.voice.loud(now, over=not self._level.speaking)
+            if "ended" in news:  # as near to a question as can be told
+                self._refused_until = -math.inf
         return Took()
 
     def _turn_ended(self, now: float) -> None:

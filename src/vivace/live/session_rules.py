@@ -29,8 +29,9 @@ Seed: TypeAlias = Callable[[list[tuple[str, str]]], Message | None]
 class SessionRules(msgspec.Struct, frozen=True):
     """How a session is held; see `LiveProcessor` for most.
 
-    automatic: the server detects speech. transcribed: it tells what it understood. linger_s: at the end of an input in which nothing was
-    heard, an answer is waited for so long. nudge: what the model is told so that it answers.
+    automatic: the server detects speech. transcribed: it tells what it understood. linger_s: at the
+    end of an input in which nothing was heard, an answer is waited for so long. nudge: what the
+    model is told so that it answers.
     """
 
     model: str

@@ -144,7 +144,8 @@ class SessionTurns:
         said = [*self._memory.answered(now), self._user.text.strip()]
         told = [{"role": "user", "text": text} for text in said if text]
         asked = self._news.tell("asked", now, turn=turn, prompt=told)
-        return [*out, asked, *self.tooling(self._tools.calls.asking(turn), now)]
+        out += [asked, *self.tooling(self._tools.calls.asking(turn), now)]
+        return out + (self.void(now) if self._input.refuses(now) else [])
 
     def _called(self, message: ServerMessage, now: float) -> list[Output]:
         out: list[Output] = []
@@ -187,9 +188,14 @@ class SessionTurns:
                 self._memory.heard(self._replies.played(turn), turn, now)
                 return []
             case Interrupted(turn=turn):
+                if turn > self._replies.turns.turn:  # not begun: it is owed, or there is none
+                    self._forget(turn, now)
                 return self.void(now, turn, announced=True)
-            case Reset():
-                return self.void(now)
+            case Reset(turn=turn):
+                out = self.void(now)
+                self._input.wishes.clear()
+                self._forget(turn, now)
+                return out
             case _:
                 return []
 
@@ -198,6 +204,12 @@ class SessionTurns:
         if self._replies.overlapped:
             self._input.spoke_over(now, speaking=self._replies.speaking)
         return self.void(now)
+
+    def _forget(self, turn: int, now: float) -> None:
+        """The answer that is owed is not wanted, nor what else would have a number up to `turn`."""
+        self._replies.turns.skip(turn)
+        self._input.forget(now)
+        self._memory.answered(now)  # as far as anybody will hear
 
     def void(self, now: float, up_to: float = math.inf, announced: bool = False) -> list[Output]:
         """Nothing more of these replies is heard. announced: others were told already."""

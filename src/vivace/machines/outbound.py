@@ -273,6 +273,11 @@ class Outbound:
         if self._unkept_at <= flown:
             self._unkept = 0
 
+    def forget(self, now: float) -> None:
+        """What was asked is not wanted any more: it is not sent, nor sent again."""
+        self.answered(now)
+        self._waiting = deque(it for it in self._waiting if not _asks(it))
+
     def lost(self, instead: Callable[[SendResults], Message | None] = lambda _: None) -> None:
         """The connection is gone: what was not taken in waits again, before what waits already.
 
@@ -302,6 +307,11 @@ class Outbound:
 
 def _is_audio(message: Message) -> bool:
     return isinstance(message, SendAudio)
+
+
+def _asks(message: Message) -> bool:
+    """True for a text that is to be answered."""
+    return isinstance(message, SendText) or (isinstance(message, SendContent) and message.complete)
 
 
 def _bytes_of(message: Message) -> int:

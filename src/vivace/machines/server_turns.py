@@ -24,6 +24,7 @@ class ServerTurns:
         self.discarding: bool = False  # it was interrupted, and its end has not come
         self._due = math.inf
         self._plays_to = -math.inf
+        self._void_to = 0
 
     @property
     def under_way(self) -> bool:
@@ -41,7 +42,7 @@ class ServerTurns:
             return False
         begins = not self.open
         if begins:
-            self.turn += 1
+            self.turn = max(self.turn, self._void_to) + 1
             self.open = True
             self._plays_to = now
         self._due = max(now, self._plays_to) + _STALLED_S
@@ -51,6 +52,10 @@ class ServerTurns:
         """So much sound of it has come."""
         self._plays_to = max(self._plays_to, now) + seconds
         self._due = self._plays_to + _STALLED_S
+
+    def skip(self, turn: int) -> None:
+        """Replies up to `turn` are void, also where there are none yet: the next is higher."""
+        self._void_to = max(self._void_to, turn)
 
     def void(self, now: float) -> int:
         """The reply under way is over for whoever listens; its number, 0 if there is none."""
