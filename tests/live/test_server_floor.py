@@ -85,7 +85,7 @@ async def over_a_reply(
     """Somebody makes a sound over a reply of five seconds, of which the server has sent all."""
     script: Script = [ASKED, *reply(5.0, TEN_WORDS), *(then or [])]
     source: AsyncIterator[Part] = typed((0.0, "hello"), *lines, until=until)
-    talk = await hold([script], source, processor(**how) + AudioRateLimiter())
+    talk: Talk = await hold([script], source, processor(**how) + AudioRateLimiter())
     assert talk.error is None
     return talk
 
@@ -358,7 +358,7 @@ async def test_one_wish_at_a_time(hold: Hold) -> None:
     """Each is carried out before the next is told; of all that was seen, one reply speaks."""
     script: Script = [ASKED, *reply(1.0, "hi")]
     for number in range(2, 5):
-        script += [ASKED, *reply(1.0, "so", number)]
+        script = [*script, ASKED, *reply(1.0, "so", number)]
     lines = [
         (0.0, "hello"), (0.2, Part(Say("One."))), (0.3, Part(TELL["after"][0])),
         (0.4, Part(Say("Two."))),

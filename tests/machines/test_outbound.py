@@ -14,6 +14,7 @@ from vivace.machines.outbound import (
     OutboundRules,
     Result,
     SendAudio,
+    SendContent,
     SendImage,
     SendResults,
     SendText,
@@ -233,6 +234,23 @@ def test_results_of_a_lost_connection_are_told_otherwise() -> None:
     outbound.put(results)
     outbound.lost()
     assert sent(outbound) == []
+
+
+def test_what_was_asked_and_is_not_wanted_is_not_sent() -> None:
+    """Nor sent again; what is only told, sound, and answers to calls are."""
+    outbound = Outbound()
+    results = SendResults((Result(Response("1", "lamp", "on"), "f1"),))
+    outbound.put(SendText("sent"))
+    assert sent(outbound) == [SendText("sent")]
+    told = SendContent((("user", "told"),))
+    outbound.hear(pcm(20))
+    for message in (SendText("a"), SendContent((("user", "b"),), complete=True), told, results):
+        outbound.put(message)
+    outbound.forget(1.0)
+    assert sent(outbound, 1.0) == [SendAudio(pcm(20)), told, results]
+    outbound.forget(2.0)
+    outbound.lost()
+    assert sent(outbound, 2.0) == []
 
 
 def test_an_activity_goes_on_over_the_next_connection() -> None:
