@@ -118,6 +118,21 @@ async def test_noises_without_end_leave_the_reply_a_chance(hold: Hold) -> None:
     assert heard_s(talk) == 5.0
 
 
+@pytest.mark.parametrize("policy", [None, Interrupt.when(lambda it: not it.interim)])
+async def test_words_that_are_final_only_when_they_are_answered(
+    hold: Hold, policy: Interrupt | None
+) -> None:
+    """They cut the reply that they were said over, and not the answer to them."""
+    then: Script = [Delay(1.5), Send(heard(user="Go.")), Delay(0.4), *reply(2.0, "going now", 2)]
+    how = {"interrupt": policy} if policy else {}
+    talk = await over_a_reply(hold, then=then, **how)
+    ((cut, heard_of_it),) = [(it.turn, it.heard) for it in talk.bodies(Interrupted)]
+    assert cut == 1
+    assert heard_of_it
+    assert heard_s(talk, 2) == 2.0
+    assert TurnComplete(2) in talk.bodies(TurnComplete)
+
+
 @pytest.mark.parametrize("words_at", [1.6, 3.1, 4.0])
 async def test_words_cut_when_they_are_understood(hold: Hold, words_at: float) -> None:
     """During the sound, before the turn has ended, and after: an answer is owed in any case."""

@@ -109,7 +109,13 @@ class SessionTurns:
         if not text:
             return []
         self._memory.said(text, now)
-        cut = self._take_the_floor(now) if self._replies.settled(now) else []
+        over = self._replies.sounding
+        if not self._replies.settled(now):
+            cut = []
+        elif over < self._replies.turns.turn:  # the server answers it already
+            cut = self.void(now, over)
+        else:
+            cut = self._take_the_floor(now)
         return [Part(text, role="user", at=self._user.at), *cut]
 
     def _model_said(self, message: ServerMessage, now: float) -> list[Output]:
