@@ -351,6 +351,23 @@ def test_a_policy_that_raises_is_told_of_and_stood_in_for() -> None:
     assert len(bench.told("failed")) == 1
 
 
+def test_what_tells_of_nothing_may_raise_too() -> None:
+    """Once, and the conversation goes on: "mm-hm" over the reply is forgotten all the same."""
+
+    def raises(overlap: Overlap) -> bool:
+        raise KeyError(overlap.text)
+
+    bench = answering(interrupt=Interrupt(lambda overlap: overlap.words > 2, forgets=raises))
+    bench.feed(3.0, *said("mm-hm", 3.0))
+    [failed] = bench.told("failed")
+    assert failed["what"] == "interrupt"
+    assert str(failed["error"]).startswith("the policy's forgets raised KeyError: 'What time is")
+    assert [news["text"] for news in bench.told("dismissed")] == ["mm-hm"]
+    bench.feed(5.0, *said("now stop that", 5.0))
+    assert bench.announced[-1][1] == Interrupted(1, "It is")
+    assert len(bench.told("failed")) == 1
+
+
 def test_a_long_sound_interrupts() -> None:
     """A second of sound over the reply ends it, words or not."""
     bench = answering()

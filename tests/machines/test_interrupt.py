@@ -241,11 +241,44 @@ def test_side_talk_that_raises() -> None:
     assert watch.failures() == [TOLD]
 
 
+def test_what_tells_of_nothing_may_raise_too() -> None:
+    """A backchannel means nothing then, and other words something; it is told of once."""
+    watch = OverlapWatch(Interrupt(lambda overlap: overlap.words > 2, forgets=raises))
+    assert watch.forgets("mm-hm")
+    assert watch.forgets("I", interim=True)
+    assert not watch.forgets("stop")
+    told = (
+        "the policy's forgets raised ZeroDivisionError: division by zero; where it does, words "
+        "that are no backchannel are answered"
+    )
+    assert watch.failures() == [told]
+    assert not watch.forgets("stop")
+    assert watch.failures() == []
+    assert watch.began(1.0) is watch.ended(1.5) is False
+    assert watch.understood("well then no", 1.5)
+
+
+def test_a_policy_of_which_all_raises() -> None:
+    """The default policy decides in its place; each is told of once."""
+    watch = OverlapWatch(Interrupt(raises, forgets=raises))
+    assert not watch.judge(Overlap(text="mm-hm"))
+    for _ in range(2):
+        assert watch.judge(Overlap(text="stop that"))
+        assert not watch.forgets("stop that")
+    first, second = watch.failures()
+    assert first == TOLD
+    assert second.startswith("the policy's forgets raised ZeroDivisionError: division by zero; ")
+    assert watch.failures() == []
+
+
 def test_what_a_predicate_gives_back_is_true_or_false() -> None:
     """Whatever it is."""
     watch = OverlapWatch(Interrupt.when(lambda overlap: overlap.text))  # type: ignore[arg-type,return-value]
     assert watch.began(1.0) is False
     assert watch.understood("well", 1.25) is True
+    watch = OverlapWatch(Interrupt(raises, forgets=lambda overlap: overlap.text))  # type: ignore[arg-type,return-value]
+    assert watch.forgets("well") is True
+    assert watch.forgets("") is False
 
 
 def test_a_new_sound_after_it_came_to_nothing() -> None:

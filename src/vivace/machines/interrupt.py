@@ -141,7 +141,7 @@ class OverlapWatch:
 
     def __init__(self, policy: Interrupt) -> None:
         self.policy: Interrupt = policy
-        self._raises = False
+        self._raises = self._forgets_raises = False
         self._failures: list[str] = []
         self._ended_at = -math.inf
         self.cleared_to: float = -math.inf
@@ -187,7 +187,7 @@ class OverlapWatch:
 
     def forgets(self, text: str, *, interim: bool = False) -> bool:
         """True if these words, over a reply or after it was cut, mean nothing so far."""
-        return self.policy.forgets(Overlap(text=text, interim=interim))
+        return self._forgets(Overlap(text=text, interim=interim))
 
     def tick(self, now: float) -> bool:
         """Time has passed. True if it has become an interruption."""
@@ -214,9 +214,19 @@ class OverlapWatch:
                     f"are no backchannel interrupt, and {_INSTEAD.looks_at_s:g} s of sound"
                 )
             self._raises = True
-        return _INSTEAD.judge(overlap) and not (
-            overlap.text.strip() and self.policy.forgets(overlap)
-        )
+        return _INSTEAD.judge(overlap) and not (overlap.text.strip() and self._forgets(overlap))
+
+    def _forgets(self, overlap: Overlap) -> bool:
+        try:
+            return bool(self.policy.forgets(overlap))
+        except Exception as error:
+            if not self._forgets_raises:
+                self._failures.append(
+                    f"the policy's forgets raised {type(error).__name__}: {error}; where it does, "
+                    "words that are no backchannel are answered"
+                )
+            self._forgets_raises = True
+        return _INSTEAD.forgets(overlap)
 
     def judge_past(self, text: str, *, interim: bool = False) -> bool:
         """True if what was understood of the newest sounds, now over, makes an interruption."""
@@ -228,7 +238,7 @@ class OverlapWatch:
         return Overlap(self._before_s, self._probability) if self._begun else self._was
 
     def failures(self) -> list[str]:
-        """What is to be told of a policy that raises, once."""
+        """What is to be told of a policy that raises, once of each of its predicates."""
         failures, self._failures = self._failures, []
         return failures
 
