@@ -849,6 +849,15 @@ def test_what_would_be_asked_twice_is_told_when_the_agent_is_built() -> None:
     LiveModelProcessor(Tools(Model(), [silent]), tools=[look])
 
 
+def test_answers_on_a_guess_run_no_tools_of_their_own() -> None:
+    """Nobody may ever hear such an answer, and what it has ordered is ordered."""
+    for inner in (Tools(Model(), [look]), Tools(Model(), [look]) + Model()):
+        with pytest.raises(StageError, match="speculate=True around Tools.* nobody gets to hear"):
+            LiveModelProcessor(inner, speculate=True)
+        LiveModelProcessor(inner)
+    LiveModelProcessor(Model(), tools=[look], speculate=True)
+
+
 def test_tools_are_checked_when_the_agent_is_built() -> None:
     """Not when the model calls them."""
     with pytest.raises(

@@ -48,7 +48,8 @@ class LiveModelProcessor(Processor):
     greeting: what is said at the start; True lets the model begin. idle_after_s: so many seconds of
         silence after the last that was heard, the model is asked, told `idle_prompt`, once until
         the user is heard again.
-    speculate: begin to answer when the user has probably finished, and throw that away if not.
+    speculate: begin to answer when the user has probably finished, and throw that away if not. Not
+        around `Tools`, whose calls would be carried out all the same; give them to `tools`.
     voice: says what the program wants said (`Say`), in place of the stages of `turn_processor` from
         the first `Speak` on. Without either it goes out as text.
     rules: how long the floor waits before it decides.
@@ -96,7 +97,7 @@ class LiveModelProcessor(Processor):
         others = [it for it in (summarizer, voice) if it is not None]
         chain([turn_processor, *others])  # tells now what is no processor
         self._tools = Toolbox(tools)
-        _check(turn_processor, self._tools)
+        _check(turn_processor, self._tools, speculate=speculate)
         self._turn_processor = turn_processor
         self._duration_s = duration_prompt_sec
         self._max_parts = max_parts
@@ -144,13 +145,19 @@ class LiveModelProcessor(Processor):
         return drive(stream, conversation, jobs.do, told=jobs.told, read_ahead=256, read_on=True)
 
 
-def _check(turn_processor: Processor, tools: Toolbox) -> None:
-    """Raises StageError for what would be asked twice."""
+def _check(turn_processor: Processor, tools: Toolbox, *, speculate: bool) -> None:
+    """Raises StageError for what would be asked twice, or done for nobody."""
     for stage in turn_processor.stages:
         if isinstance(stage, LiveModelProcessor):
             raise StageError(
                 "a LiveModelProcessor has turns of its own, and cannot answer those of another; "
                 "give its turn processor, or ask it from a tool"
+            )
+        if isinstance(stage, Tools) and speculate:
+            raise StageError(
+                "speculate=True around Tools: its tools would be carried out also for answers that "
+                "nobody gets to hear, when the user goes on; give them to tools= of the "
+                "LiveModelProcessor, which calls them once the turn is certain to have ended"
             )
         if isinstance(stage, Tools) and (twice := sorted(stage.names & {it.name for it in tools})):
             raise StageError(
