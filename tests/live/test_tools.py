@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from itertools import count, repeat
 from typing import Any
 
 import pytest
@@ -14,9 +15,14 @@ from vivace.errors import StageError
 from vivace.flow.clock import now
 from vivace.flow.processor import Processor, processor
 from vivace.flow.scope import AbandonedTask
+from vivace.live.conversation import Conversation
 from vivace.live.live_model import LiveModelProcessor
+from vivace.live.reply import OwnResponse
 from vivace.machines.interrupt import Interrupt
 from vivace.machines.joining import words_of
+from vivace.machines.playout import Ledger
+from vivace.machines.tools import ToolCalls
+from vivace.machines.window import Window
 from vivace.part import (
     Audio,
     Call,
@@ -752,14 +758,103 @@ async def test_a_reply_that_runs_its_own_tools() -> None:
     ]
 
 
+CUT_OFF = "it was stopped together with its reply; it may have been done, or a part of it"
+
+
+@pytest.mark.parametrize(
+    ("happens", "at"),
+    [
+        (turn(1.0, "stop it"), 1.0),
+        (spoken(1.0, 2.5, "no, stop it"), 2.5),  # after a second of sound, once there are words
+        ([(1.0, Part(Interrupted(1)))], 1.0),
+        ([(1.0, Part(Reset()))], 1.0),
+        ([(1.0, Part(Interrupted(1))), (1.0, Part(Say("Wait.")))], 1.0),
+    ],
+)
+async def test_a_call_that_is_stopped_with_its_reply(
+    happens: list[tuple[float, Part]], at: float
+) -> None:
+    """The model is told that it was, once, and nothing runs for ever."""
+    model = Model([call("look", "a", seconds=4)], ["Fine."], ["Bye."], ["Bye."])
+    script = [*turn(0.0, "weather?"), *happens, *turn(8.0, "and now?"), *turn(20.0, "bye")]
+    seen = await play(LiveModelProcessor(Tools(model, [look])), script)
+    assert responses(seen) == [(at, "a", CUT_OFF)]
+    assert [news["error"] for news in news(seen, "failed")] == [CUT_OFF]
+    for prompt in map(model.prompt, range(1, len(model.prompts))):
+        assert prompt[:3] == ["user: weather?", "call look a", "error of a"]
+        assert "Still running" not in "".join(prompt)
+
+
+async def test_a_call_whose_reply_comes_back() -> None:
+    """It runs on meanwhile, and its result is told; nobody says that it was stopped."""
+    model = Model(
+        [sound(3.0, "let me see"), call("look", "a", seconds=4)], [sound(1.0, "Sunny.")], ["Bye."]
+    )
+    cough = [(1.0, Part(SpeechStarted(1.0))), (2.5, Part(SpeechEnded(2.5)))]
+    script = [*turn(0.0, "weather?"), *cough, (2.5, Part(TurnEnded(2.5))), *turn(20.0, "bye")]
+    seen = await play(LiveModelProcessor(Tools(model, [look])) + AudioRateLimiter(), script)
+    assert [news["turn"] for news in news(seen, "brought_back")] == [2]
+    assert responses(seen) == [(4.0, "a", "sunny")]
+    assert model.prompt(2)[-1] == "user: bye"
+    assert "result of a" in model.prompt(2)
+    assert "Still running" not in "".join(model.prompt(2))
+
+
+async def test_a_call_of_a_reply_that_fails() -> None:
+    """What the model raises stops its tools, too."""
+    model = Model([call("look", "a", seconds=4), 1.0, ValueError("boom")], ["Bye."])
+    script = [*turn(0.0, "weather?"), *turn(8.0, "bye")]
+    seen = await play(LiveModelProcessor(Tools(model, [look])), script)
+    assert responses(seen) == [(1.0, "a", CUT_OFF)]
+    assert model.prompt(1) == ["user: weather?", "call look a", "error of a", "user: bye"]
+
+
+async def test_a_call_that_the_program_answers_is_not_stopped_with_its_reply() -> None:
+    """`Tools` only knows of it."""
+    model = Model([call("lamp", "a"), 9.0], ["Fine."], ["On."])
+    agent = LiveModelProcessor(Tools(model, [look, {"name": "lamp"}]))
+    answer = (5.0, Part.response("lamp", "on", id="a"))
+    seen = await play(agent, [*turn(0.0, "light!"), *turn(1.0, "hurry"), answer])
+    assert responses(seen) == [(5.0, "a", "on")]
+    told = [part.text for part in model.prompts[1] if part.metadata.get("note")]
+    assert told == ["(Still running, without a result yet: lamp({}).)"]
+
+
+async def test_tools_of_the_reply_beside_those_of_the_conversation() -> None:
+    """The conversation refuses no call that it need not make."""
+    model = Model([call("look", "a", seconds=1)], ["Sunny."], ["Bye."])
+    agent = LiveModelProcessor(Tools(model, [look]), tools=[silent])
+    seen = await play(agent, [*turn(0.0, "weather?"), *turn(8.0, "bye")])
+    assert responses(seen) == [(1.0, "a", "sunny")]
+    assert heard(seen) == [(1.0, 1, "Sunny."), (8.0, 2, "Bye.")]
+    whole = ["user: weather?", "call look a", "result of a"]
+    assert model.prompt(1) == whole
+    assert model.prompt(2) == [*whole, "model: Sunny.", "user: bye"]
+
+
+def test_what_a_stopped_reply_answers_after_all() -> None:
+    """It was on its way when the reply was given up: there is one answer to each call."""
+    tools = Conversation(Window(), Ledger(), tools=ToolCalls(own={"look"}))
+    out = tools.feed(Part.call("look", {}, id="a", turn=1), 0.0)
+    assert [told(it) for it in out if isinstance(it, Part)] == ["call look a"]
+    out = tools.feed(Reset(), 1.0)
+    assert "error of a" in [told(it) for it in out if isinstance(it, Part)]
+    late = OwnResponse(Part.response("look", "sunny", id="a", turn=1))
+    assert tools.feed(late, 1.0) == []
+
+
 # -- whatever happens ----------------------------------------------------------------------------
 
 
 class Wild(Processor):
-    """Calls, waits and speaks as its script says; from the start again when it is at its end."""
+    """Calls, waits and speaks as its script says; from the start again when it is at its end.
 
-    def __init__(self, script: Sequence[tuple[str, float]]) -> None:
+    numbers: its calls have ids of their own, in place of always the same.
+    """
+
+    def __init__(self, script: Sequence[tuple[str, float]], *, numbers: bool = False) -> None:
         self.script = script
+        self.ids = map(str, count()) if numbers else repeat("x")
         self.prompts: list[list[Part]] = []
 
     async def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
@@ -773,7 +868,7 @@ class Wild(Processor):
                 await asyncio.sleep(seconds)
                 yield Part("word ", role="model")
             else:
-                yield Part.call(name, {"seconds": seconds}, id="x")
+                yield Part.call(name, {"seconds": seconds}, id=next(self.ids))
 
 
 WILD = st.tuples(
@@ -838,6 +933,22 @@ async def test_each_result_enters_once_whatever_happens(
     assert sorted(ended) == started
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(WILD, min_size=1, max_size=8), st.lists(USER, max_size=5))
+async def test_a_reply_that_runs_its_own_tools_whatever_happens(
+    model: Sequence[tuple[str, float]], events: Sequence[tuple[str, float]]
+) -> None:
+    """Every call in the stream has one response, and none is told to run when nothing does."""
+    wild = Wild(model, numbers=True)
+    policy = Interrupt.unless_backchannel(long_s=0.7)
+    seen = await play(LiveModelProcessor(Tools(wild, TOOLS), interrupt=policy), user(events))
+    called = [part.function_call.id for _, part in seen if part.function_call]
+    assert sorted(id for _, id, _ in responses(seen)) == sorted(called)
+    for prompt in wild.prompts:
+        check_pairs(prompt)
+        assert "Still running" not in "".join(part.text for part in prompt)
+
+
 def test_what_would_be_asked_twice_is_told_when_the_agent_is_built() -> None:
     """A live agent in another, and a tool in both places."""
     live = LiveModelProcessor(Model())
@@ -852,7 +963,7 @@ def test_what_would_be_asked_twice_is_told_when_the_agent_is_built() -> None:
 def test_answers_on_a_guess_run_no_tools_of_their_own() -> None:
     """Nobody may ever hear such an answer, and what it has ordered is ordered."""
     for inner in (Tools(Model(), [look]), Tools(Model(), [look]) + Model()):
-        with pytest.raises(StageError, match="speculate=True around Tools.* nobody gets to hear"):
+        with pytest.raises(StageError, match=r"speculate=True around Tools.* nobody gets to hear"):
             LiveModelProcessor(inner, speculate=True)
         LiveModelProcessor(inner)
     LiveModelProcessor(Model(), tools=[look], speculate=True)

@@ -40,7 +40,7 @@ RULES: dict[str, ToolRules | None] = {
 class Bench:
     """The conversation around the machine: does nothing but keep what came out."""
 
-    def __init__(self, rules: Mapping[str, ToolRules | None] = RULES, **bounds: int) -> None:
+    def __init__(self, rules: Mapping[str, ToolRules | None] = RULES, **bounds: Any) -> None:
         self.machine = ToolCalls(rules, **bounds)
         self.jobs: dict[str, RunTool] = {}
         self.begun: list[str] = []
@@ -326,6 +326,18 @@ def test_an_unknown_tool_is_an_error_for_the_model() -> None:
     assert bench.call("fly", "a") == ["call a", "error a"]
     assert bench.responses[0].error.startswith("there is no tool named 'fly'; there are: look, ")
     assert bench.step_over() == ["go on 1"]
+
+
+@pytest.mark.parametrize("rules", [{}, RULES])
+def test_what_a_reply_runs_itself_is_not_run_here(rules: Mapping[str, ToolRules | None]) -> None:
+    """Nor refused as unknown: the call enters, and somebody else answers it."""
+    machine = ToolCalls(rules, own={"inside"})
+    assert not machine.runs("inside")
+    [entered] = machine.call(Part(Call("a", "inside"), turn=1), 0.0)
+    assert isinstance(entered, Enter)
+    assert entered.part.function_call == Call("a", "inside")
+    assert machine.done()
+    assert machine.deadline() is None
 
 
 def test_a_limit_of_no_time_is_refused() -> None:

@@ -97,7 +97,7 @@ class Answering:
         self._frame_at = -math.inf  # when the newest picture was taken in
         self.overlap: OverlapWatch = OverlapWatch(manners.interrupt)
         self.news: News = News(zero)
-        self.tool_use: ToolUse = ToolUse(tools)
+        self.tool_use: ToolUse = ToolUse(tools, self.replies)
         self.tools: ToolCalls = self.tool_use.calls
         self.owed: bool = False
         self.seen: bool = False
@@ -161,7 +161,7 @@ class Answering:
             out += self.replies.bring_back(turn, self._ledger.heard, self.tool_use.running())
         else:
             self.seen = self._cuts_in = False
-            out += self.tooling(self.tools.asking(turn), now)
+            out += self.tooling(self.tool_use.asking(turn), now)
             before = self.replies.prompt
             asked = self.replies.ask(turn, now, self.tool_use.running())
             size = size_of(self.replies.prompt, before)

@@ -129,7 +129,7 @@ class LiveModelProcessor(Processor):
     def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         run = current_run()
         bus = run.bus
-        tools = ToolCalls(self._tools.rules)
+        tools = ToolCalls(self._tools.rules, own=_own_tools(self._turn_processor))
         conversation = Conversation(
             self._window(),
             bus.ledger,
@@ -164,6 +164,12 @@ def _check(turn_processor: Processor, tools: Toolbox, *, speculate: bool) -> Non
                 f"{', '.join(twice)}: given to Tools and to the LiveModelProcessor around it, a "
                 "call would be made twice; give it to one of them"
             )
+
+
+def _own_tools(turn_processor: Processor) -> set[str]:
+    """The names of the tools that its replies run themselves."""
+    inside = [stage for stage in turn_processor.stages if isinstance(stage, Tools)]
+    return {name for stage in inside for name in stage.runs}
 
 
 def _voice_of(turn_processor: Processor) -> Processor | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from vivace.errors import PartError
+from vivace.live.replies import Replies
 from vivace.live.reply import GiveReply, MakeReply, OwnResponse
 from vivace.machines.exchanges import restored
 from vivace.machines.floor import State
@@ -26,6 +27,7 @@ __all__ = ["ToolUse"]
 _UNANSWERED = 256  # calls that a program may leave without an answer
 _TOLD = 16  # of them, in each prompt: as many as run at once, if the program leaves none
 _ARGS = 200  # characters: what tells one call from another, and no file
+_CUT_OFF = "it was stopped together with its reply; it may have been done, or a part of it"
 _SPEAKS: dict[State, Who] = {State.IDLE: "idle", State.THINKING: "agent", State.AGENT: "agent"}
 
 
@@ -33,10 +35,13 @@ class ToolUse:
     """Passes on to `calls` what is about tools, and knows the prompt of a reply's next step.
 
     That prompt begins with the one before it, byte for byte: what was cached is used.
+
+    Tools that a reply runs itself answer as long as it is out, or may come back: `replies` tells.
     """
 
-    def __init__(self, calls: ToolCalls | None = None) -> None:
+    def __init__(self, calls: ToolCalls | None, replies: Replies) -> None:
         self.calls: ToolCalls = ToolCalls() if calls is None else calls
+        self._replies = replies
         self._step: MakeReply | None = None
         self._prompt: list[Part] = []
         self._called: set[str] = set()  # the ids of the calls in it
@@ -51,6 +56,8 @@ class ToolUse:
                 return self.calls.call(item, now)
             case OwnResponse(part=Part(body=Response() as response) as part):
                 response = msgspec.structs.replace(response, id=self.calls.ours(response.id))
+                if response.name in self.calls.own and response.id not in self._unanswered:
+                    return []  # it was given up already
                 return [Enter(part.derive(body=response))]
             case Part(body=Response(), turn=turn):
                 # Derived from the call, it has the number of the reply, and would be void with it.
@@ -69,7 +76,15 @@ class ToolUse:
 
     def floor(self, state: State, now: float) -> list[ToolOutput]:
         """Somebody else has the floor, or nobody."""
-        return self.calls.floor(_SPEAKS.get(state, "user"), now)
+        over = self._replies.out is None and not self._replies.may_come_back
+        return [
+            *(self._cut_off() if over else ()),
+            *self.calls.floor(_SPEAKS.get(state, "user"), now),
+        ]
+
+    def asking(self, turn: int) -> list[ToolOutput]:
+        """The model is about to be asked for reply `turn`: no reply before it comes back."""
+        return [*self._cut_off(), *self.calls.asking(turn)]
 
     def asked(self, made: MakeReply, prompt: Iterable[Part]) -> None:
         """A reply goes out with its first step, for which the model was given `prompt`."""
@@ -105,16 +120,23 @@ class ToolUse:
 
     def reset(self, now: float) -> list[ToolOutput]:
         """Nobody is told anything any more. What the program was to answer, it may never do."""
+        cut_off = self._cut_off()
         for id, part in list(self._unanswered.items()):
             if part.function_call and not self.calls.runs(part.function_call.name):
                 del self._unanswered[id]
-        return self.calls.reset(now)
+        return [*cut_off, *self.calls.reset(now)]
 
     def next_step(self) -> MakeReply:
         """The reply goes on, with all that has come since."""
         made = MakeReply(tuple(self._prompt), ended=True, after=self._step, space=self._open)
         self._begin(made, made.prompt)
         return made
+
+    def _cut_off(self) -> list[ToolOutput]:
+        """Answer the calls that replies were to answer themselves, and that ended with these."""
+        calls = [part.function_call for part in self._unanswered.values()]
+        lost = [call for call in calls if call and call.name in self.calls.own]
+        return [Enter(Part(Response(call.id, call.name, error=_CUT_OFF))) for call in lost]
 
     def _begin(self, made: MakeReply, prompt: Iterable[Part]) -> None:
         self._prompt = list(prompt)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, TypeAlias, Union
 
 import msgspec
@@ -98,7 +98,7 @@ class ToolCalls:
     """The calls of one conversation.
 
     rules: by the tools' names. None stands for a tool whose calls the program answers, and if there
-        are no rules at all, every tool is one.
+        are no rules at all, every tool is one. own: names of tools that replies run themselves.
     max_running: calls that run at once; more wait. max_out: calls that run, wait, or whose results
         wait; one more fails. max_rounds: how often in a row the model is asked because of results.
     """
@@ -110,8 +110,10 @@ class ToolCalls:
         max_running: int = 16,
         max_out: int = 64,
         max_rounds: int = 16,
+        own: Collection[str] = (),
     ) -> None:
         self._rules = dict(rules or {})
+        self.own: frozenset[str] = frozenset(own)
         self._max_running = max_running
         self._max_out = max_out
         self._max_rounds = max_rounds
@@ -170,8 +172,9 @@ class ToolCalls:
         return self._settle(now)
 
     def runs(self, name: str) -> bool:
-        """True unless the program answers the calls of this tool."""
-        return bool(self._rules) and self._rules.get(name, _ANY) is not None
+        """True unless the program answers the calls of this tool, or a reply does."""
+        known = bool(self._rules) and name not in self.own
+        return known and self._rules.get(name, _ANY) is not None
 
     def ours(self, given_id: str) -> str:
         """The id of the newest call to which the model gave this one."""
@@ -236,9 +239,7 @@ class ToolCalls:
 
     def deadline(self) -> float | None:
         """When `tick` is wanted next."""
-        if not self._out:
-            return None
-        due = min(out.due for out in self._out.values())
+        due = min((out.due for out in self._out.values()), default=math.inf)
         return None if due == math.inf else due
 
     # -- what the conversation does -----------------------------------------------------------

@@ -53,6 +53,11 @@ class Tools(Processor):
         """What its tools are called."""
         return {tool.name for tool in self._tools}
 
+    @property
+    def runs(self) -> set[str]:
+        """What those are called that it runs itself: of others the program answers the calls."""
+        return {tool.name for tool in self._tools if tool.rules is not None}
+
     def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
         rules = {name: _blocking(rules) for name, rules in self._tools.rules.items()}
         return drive(stream, _Rounds(ToolCalls(rules, max_rounds=self._max_rounds)), self._do)
