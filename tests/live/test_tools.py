@@ -720,6 +720,71 @@ async def test_an_answer_to_no_call_that_comes_within_a_reply() -> None:
     assert model.prompt(2)[:5] == whole
 
 
+# -- results that are too large ------------------------------------------------------------------
+
+
+@tool
+async def read(chars: int = 3_000_000) -> str:
+    """A long text."""
+    return "x" * chars
+
+
+def sizes(prompt: Sequence[Part]) -> list[int]:
+    """How long its results are."""
+    return [len(str(it.function_response.result)) for it in prompt if it.function_response]
+
+
+ROOM = 4 * (32_000 - 1024)  # characters: the prompt's, beside what a summary is to have
+
+
+@pytest.mark.parametrize(
+    "others", [[], [call("read", "b")], [call("read", str(n)) for n in range(5)]]
+)
+async def test_results_of_one_step_share_the_room(others: list[Call]) -> None:
+    """The model goes on with what the prompt has room for, and is told the same later on."""
+    model = Model([call("read", "a"), *others], ["Long."], ["Bye."])
+    script = [*turn(0.0, "read!"), *turn(5.0, "bye")]
+    seen = await play(LiveModelProcessor(model, tools=[read]), script)
+    told = sizes(model.prompts[1])
+    assert len(told) == len(others) + 1
+    assert 0.99 * ROOM < sum(told) < ROOM
+    assert max(told) - min(told) < 20
+    assert sizes(model.prompts[2]) == told
+    assert [len(result) for _, _, result in responses(seen)] == [3_000_000] * len(told)
+
+
+async def test_a_result_beside_a_call_that_runs_on_has_no_more_room() -> None:
+    """That one has not entered yet, and the first is not kept before it does."""
+    model = Model([call("read", "a"), call("order", "b", seconds=3)], ["Long."], ["Done."])
+    await play(LiveModelProcessor(model, tools=[read, when_idle]), turn(0.0, "read!"))
+    assert model.prompt(1) == ["user: read!", "call read a", "call order b", "result of a"]
+    [size] = sizes(model.prompts[1])
+    assert 0.99 * ROOM < size < ROOM
+
+
+async def test_each_step_has_half_of_the_room_at_least() -> None:
+    """However much there is before it, a result of such a size is told as it is."""
+    chars = [100_000, 60_000, 100_000]
+    model = Model(*([call("read", f"{n}", chars=it)] for n, it in enumerate(chars)), ["Long."])
+    await play(LiveModelProcessor(model, tools=[read]), turn(0.0, "read!"))
+    *whole, cut = sizes(model.prompts[-1])
+    assert whole == chars[:2]
+    assert 0.98 * ROOM / 2 < cut < ROOM / 2
+    for before, after in zip(model.prompts, model.prompts[1:], strict=False):
+        assert after[: len(before)] == before
+
+
+@pytest.mark.parametrize("max_tokens", [400, 40])
+async def test_a_prompt_without_room_for_any_result(max_tokens: int) -> None:
+    """Each call has its response all the same, though that may say no more than so."""
+    calls = [call("read", str(n)) for n in range(40)]
+    model = Model(calls, ["Long."])
+    await play(LiveModelProcessor(model, tools=[read], max_tokens=max_tokens), turn(0.0, "read!"))
+    told = [it for part in model.prompts[1] if (it := part.function_response)]
+    assert sorted(int(it.id) for it in told) == list(range(40))
+    assert all(len(it.error or str(it.result)) < 30 for it in told)
+
+
 # -- ids -----------------------------------------------------------------------------------------
 
 

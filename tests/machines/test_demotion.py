@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from vivace.machines.demotion import is_bare_image, older, shrunk
+from vivace.machines.demotion import fitted, is_bare_image, older, shrunk
 from vivace.machines.measure import count_bytes, count_tokens
 from vivace.machines.retention import Unit
 from vivace.part import Data, Event, Part, Response
@@ -73,6 +73,36 @@ def test_tool_traffic_that_is_too_large() -> None:
     assert small is not None
     assert isinstance(small.parts[0].body, Response)
     assert small.parts[0].body.error.startswith("eee")
+
+
+def test_what_small_parts_leave_the_others_share() -> None:
+    """Each has as much as another, or all that it needs."""
+    parts = [Part("a" * 400), Part("b" * 8), Part("c" * 400), Part("d" * 40)]
+    small = shrunk(unit(*parts), 62, 10_000, count_tokens)
+    assert small is not None
+    assert [count_tokens(part) for part in small.parts] == [25, 2, 25, 10]
+    assert [part.text[0] for part in small.parts] == ["a", "b", "c", "d"]
+
+
+def test_a_block_in_a_prompt_without_room() -> None:
+    """What has no form that is small enough says so, or stays: a reply knows what it said."""
+    parts = [
+        Part("so", role="model"),
+        Part.call("look", {"at": "x" * 400}, id="1"),
+        Part.response("look", "y" * 400, id="1"),
+        Part.call("a", id="2"),
+        Part.response("a", "b", id="2"),
+    ]
+    assert [part.body for part in fitted(parts, 5, 10_000, count_tokens)] == [
+        "so",
+        Part.call("look", id="1").body,
+        Part.response("look", id="1", error="too large to be told").body,
+        Part.call("a", id="2").body,
+        Part.response("a", "b", id="2").body,
+    ]
+    parts = [Part("x" * 40, role="model"), *parts[1:3]]
+    assert fitted(parts, 1, 10_000, count_tokens)[0] is parts[0]
+    assert fitted(parts, 1000, 10_000, count_tokens) == parts
 
 
 @pytest.mark.parametrize(

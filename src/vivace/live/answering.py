@@ -97,7 +97,7 @@ class Answering:
         self._frame_at = -math.inf  # when the newest picture was taken in
         self.overlap: OverlapWatch = OverlapWatch(manners.interrupt)
         self.news: News = News(zero)
-        self.tool_use: ToolUse = ToolUse(tools, self.replies)
+        self.tool_use: ToolUse = ToolUse(tools, self.replies, self.memory)
         self.tools: ToolCalls = self.tool_use.calls
         self.owed: bool = False
         self.seen: bool = False
@@ -204,7 +204,7 @@ class Answering:
             match output:
                 case Enter(part=part):
                     told = [part, *self._failed_tool(part, now), *self.remember(part, now)]
-                    self.tool_use.entered(self.memory.as_kept(part))
+                    self.tool_use.entered(part)
                     out += told
                 case GoOn(turn=turn):
                     self._asked_at = now

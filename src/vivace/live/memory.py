@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from vivace.live.earshot import Earshot
 from vivace.machines.machine import Item, Output
@@ -93,11 +94,9 @@ class Memory:
         """The prompt, from its part `start` on."""
         return tuple(self._window.parts(start))
 
-    def as_kept(self, part: Part) -> Part:
-        """`part`, or what there is room for of it, if it is a response: that may be cut."""
-        if (response := part.function_response) is None:
-            return part
-        return next((it for it in reversed(self.parts()) if _answers(it, response.id)), part)
+    def cut(self, parts: Sequence[Part], before: Sequence[Part]) -> list[Part]:
+        """What there is room for of `parts` in a prompt that begins with `before` for good."""
+        return self._window.cut(parts, before)
 
     def stands(self) -> int:
         """Changes when anything but the end of the prompt does."""
@@ -149,11 +148,6 @@ class Memory:
         """What was stashed enters the prompt."""
         while self._stash:
             self.add(self._stash.popleft(), now)
-
-
-def _answers(part: Part, id: str) -> bool:
-    response = part.function_response
-    return response is not None and response.id == id
 
 
 def _spared(part: Part) -> bool:

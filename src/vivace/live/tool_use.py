@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from vivace.errors import PartError
+from vivace.live.memory import Memory
 from vivace.live.replies import Replies
 from vivace.live.reply import GiveReply, MakeReply, OwnResponse
 from vivace.machines.exchanges import restored
@@ -39,9 +40,10 @@ class ToolUse:
     Tools that a reply runs itself answer as long as it is out, or may come back: `replies` tells.
     """
 
-    def __init__(self, calls: ToolCalls | None, replies: Replies) -> None:
+    def __init__(self, calls: ToolCalls | None, replies: Replies, memory: Memory) -> None:
         self.calls: ToolCalls = ToolCalls() if calls is None else calls
         self._replies = replies
+        self._memory = memory
         self._step: MakeReply | None = None
         self._prompt: list[Part] = []
         self._called: set[str] = set()  # the ids of the calls in it
@@ -127,8 +129,10 @@ class ToolUse:
         return [*cut_off, *self.calls.reset(now)]
 
     def next_step(self) -> MakeReply:
-        """The reply goes on, with all that has come since."""
-        made = MakeReply(tuple(self._prompt), ended=True, after=self._step, space=self._open)
+        """The reply goes on, with all that has come since, as far as there is room for it."""
+        before, new = self._prompt[: self._said_at], self._prompt[self._said_at :]
+        prompt = (*before, *self._memory.cut(new, before))
+        made = MakeReply(prompt, ended=True, after=self._step, space=self._open)
         self._begin(made, made.prompt)
         return made
 

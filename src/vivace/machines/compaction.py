@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vivace.machines.demotion import resized
-from vivace.machines.machine import Cancel, Job, Output
+from vivace.machines.machine import Cancel, Job, JobDone, JobFailed, Output
 from vivace.machines.measure import Counter, Limits
 from vivace.machines.pending import Prompts
 from vivace.machines.policy import Load, MaxAge, Policy
@@ -25,7 +25,7 @@ from vivace.part import Part
 
 __all__ = ["Compaction", "Summarize"]
 
-_SUMMARY_TOKENS = 1024  # however large the prompt is: some fifty lines
+SUMMARY_TOKENS = 1024  # however large the prompt is: some fifty lines
 _LEAST_TOKENS = 32  # some short lines
 _RETRY_PARTS = 8  # after a policy was asked in vain
 _ASKED = (
@@ -171,7 +171,7 @@ class Compaction:
     def _allot(self) -> None:
         """What a summary may take: a share of the limits, and of what there is before it."""
         share = self._limits.share(SUMMARY_SHARE)
-        tokens = min(share.tokens, _SUMMARY_TOKENS, max(_LEAST_TOKENS, self._tail.tokens // 4))
+        tokens = min(share.tokens, SUMMARY_TOKENS, max(_LEAST_TOKENS, self._tail.tokens // 4))
         if self._compress:
             self._budget = Limits(1, share.bytes, tokens)
 
@@ -304,6 +304,16 @@ class Compaction:
         self._job = Summarize(going[0].seq, last, prompt, self._within_s)
         self._spoilt = False
         return [self._job]
+
+    def answered(self, answer: JobDone | JobFailed, now: float) -> list[Output]:
+        """A `Summarize` job has been answered."""
+        job = answer.job
+        assert isinstance(job, Summarize)
+        if isinstance(answer, JobDone):
+            text = answer.result if isinstance(answer.result, str) else ""
+            return self.summarised(job, text, "", now)
+        why = "timeout" if isinstance(answer.error, TimeoutError) else "error"
+        return self.summarised(job, "", why, now)
 
     def summarised(self, job: Summarize, text: str, failure: str, now: float) -> list[Output]:
         """A job has ended, with `text` or with a `failure`."""

@@ -6,7 +6,7 @@ pictures of a turn without captions one stays. What is too large even so is cut,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -14,7 +14,7 @@ from vivace.machines.measure import Counter, as_json, checked, count_bytes
 from vivace.machines.retention import Unit
 from vivace.part import Audio, Call, Data, Event, Image, Part, Response
 
-__all__ = ["is_bare_image", "older", "resized", "shrunk"]
+__all__ = ["fitted", "is_bare_image", "older", "resized", "shrunk"]
 
 _CUT = " […] "
 
@@ -53,15 +53,43 @@ def resized(unit: Unit, parts: tuple[Part, ...], count: Counter) -> Unit:
 
 def shrunk(unit: Unit, tokens: int, size: int, count: Counter) -> Unit | None:
     """`unit` cut to so many tokens and bytes; None if no form of it is so small."""
-    share = len(unit.parts)
-
-    def fits(part: Part) -> bool:
-        return checked(count, part) <= tokens // share and count_bytes(part) <= size // share
-
-    parts = [_shrunk(part, fits) for part in unit.parts]
+    parts = _shared(unit.parts, tokens, size, count)
     if any(part is None for part in parts):
         return None
     return resized(unit, tuple(part for part in parts if part is not None), count)
+
+
+def fitted(parts: Sequence[Part], tokens: int, size: int, count: Counter) -> list[Part]:
+    """`parts` cut to so many tokens and bytes; what no form of is so small, to its smallest."""
+    small = _shared(parts, tokens, size, count)
+    return [_least(old) if new is None else new for old, new in zip(parts, small, strict=True)]
+
+
+def _shared(parts: Sequence[Part], tokens: int, size: int, count: Counter) -> list[Part | None]:
+    """Each part cut to its share: what the small ones leave of theirs, the others have besides."""
+    small: list[Part | None] = [None] * len(parts)
+    order = sorted(range(len(parts)), key=lambda index: checked(count, parts[index]))
+    for done, index in enumerate(order):
+        left = len(order) - done
+
+        def fits(part: Part, tokens: int = tokens // left, size: int = size // left) -> bool:
+            return checked(count, part) <= tokens and count_bytes(part) <= size
+
+        cut = small[index] = _shrunk(parts[index], fits)
+        if cut is not None:
+            tokens -= checked(count, cut)
+            size -= count_bytes(cut)
+    return small
+
+
+def _least(part: Part) -> Part:
+    match part.body:
+        case Call(id=id, name=name):
+            return part.derive(body=Call(id, name))
+        case Response(id=id, name=name):
+            return part.derive(body=Response(id, name, error="too large to be told"))
+        case _:
+            return part
 
 
 def _shrunk(part: Part, fits: Callable[[Part], bool]) -> Part | None:

@@ -22,6 +22,7 @@ from vivace.machines.pending import Pending, Prompts
 from vivace.machines.policy import Policy
 from vivace.machines.prompt_records import Change, PromptStatistics, Tally
 from vivace.machines.retention import Important, Keywords, Rank, Unit, is_marked
+from vivace.machines.room import cut_to_room
 from vivace.machines.snapshot import Snapshot, check_room, moved
 from vivace.machines.stash import Stash
 from vivace.machines.tail import Tail
@@ -108,11 +109,10 @@ class Window(Machine):
         match item:
             case Part():
                 return self.add(item, now)
-            case JobDone(job=Summarize() as job, result=result):
-                return self._summarised(job, result if isinstance(result, str) else "", "", now)
-            case JobFailed(job=Summarize() as job, error=error):
-                why = "timeout" if isinstance(error, TimeoutError) else "error"
-                return self._summarised(job, "", why, now)
+            case JobDone(job=Summarize()) | JobFailed(job=Summarize()):
+                out = self._compaction.answered(item, self._time(now))
+                self._prompts.changed()
+                return out
             case _:
                 return []
 
@@ -245,6 +245,10 @@ class Window(Machine):
     def parts(self, start: int = 0) -> list[Part]:
         """The prompt as it stands, from its part `start` on."""
         return self._tail.log[start:]
+
+    def cut(self, parts: Sequence[Part], before: Sequence[Part]) -> list[Part]:
+        """What there is room for of `parts` in a prompt that begins with `before` for good."""
+        return cut_to_room(parts, before, self._limits, self._tail.pins.held, self._count)
 
     def __len__(self) -> int:
         return self._tail.parts
@@ -386,11 +390,6 @@ class Window(Machine):
         else:
             tail.log.append(unit.parts[0])
         self._prompts.changed(unit)
-        return out
-
-    def _summarised(self, job: Summarize, text: str, why: str, now: float) -> list[Output]:
-        out = self._compaction.summarised(job, text, why, self._time(now))
-        self._prompts.changed()
         return out
 
     def _refuse(self, reason: str, *parts: Part, added: int = 1) -> list[Output]:
