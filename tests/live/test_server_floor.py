@@ -124,7 +124,7 @@ async def test_words_that_are_final_only_when_they_are_answered(
 ) -> None:
     """They cut the reply that they were said over, and not the answer to them."""
     then: Script = [Delay(1.5), Send(heard(user="Go.")), Delay(0.4), *reply(2.0, "going now", 2)]
-    how = {"interrupt": policy} if policy else {}
+    how: dict[str, Any] = {"interrupt": policy} if policy else {}
     talk = await over_a_reply(hold, then=then, **how)
     ((cut, heard_of_it),) = [(it.turn, it.heard) for it in talk.bodies(Interrupted)]
     assert cut == 1
