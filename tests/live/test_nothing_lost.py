@@ -228,6 +228,15 @@ def test_a_key_let_go_too_early_and_again() -> None:
     assert len(bench.replies) == 2
 
 
+def test_a_key_let_go_after_a_line_that_has_no_end() -> None:
+    """The line waits for the turn's end, and the key is that; it took the key for its own."""
+    bench = Bench()
+    bench.feed(1.0, started(1.0))
+    bench.feed(2.0, sound(1.0, 1, 1.0), final("in Paris"))
+    bench.feed(3.3, sound(1.1, 1, 2.0), final("What time is it?", 3.1), turn_ended(3.1))
+    assert bench.prompt() == ["user: in Paris", "user: What time is it?"]
+
+
 def test_a_key_of_another_clock_hides_no_words() -> None:
     """Its time is taken for no later than the sound has come."""
     bench = Bench()

@@ -720,6 +720,17 @@ def test_a_line_typed_long_before_hides_no_key() -> None:
     assert bench.passed[-2] == Part(words((100, 150)), at=1.55)
 
 
+def test_a_key_let_go_while_the_user_speaks_ends_more_than_a_line_of_before() -> None:
+    """A line's own end follows it at once: this one came a second of speech later."""
+    bench = Bench(ListeningRules(interim_s=0))
+    speech = [(100, 300)]
+    items = list(talk(speech, 310))
+    at = next(n for n, item in enumerate(items) if item.at == 2.0)
+    bench.feed(*items[:at], Part("in Paris"), *items[at:], let_go(305))
+    bench.answer()
+    assert bench.passed[-2:] == [Part(words((100, 300)), at=3.05), let_go(305)]
+
+
 def test_a_key_let_go_before_the_end_of_speech_is_told() -> None:
     """The turn goes up to the key; the end of speech that is told then has an empty text."""
     bench = Bench()

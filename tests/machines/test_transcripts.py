@@ -34,7 +34,22 @@ def test_is_it_to_be_known_only(metadata: dict[str, Any], context: bool) -> None
     """It has to say so, and a line that does is none that ends."""
     part = Part("hello", metadata=metadata)
     assert is_context(part) is context
-    lines = TypedLines()
+    lines = TypedLines(lambda: 0.0)
     lines.take(Part(SpeechStarted(0.0)))
     lines.take(part)
     assert lines.take(Part(TurnEnded(1.0))) is not context
+
+
+@pytest.mark.parametrize(
+    ("heard_at", "a_lines"),
+    [(2.0, True), (2.25, True), (2.26, False), (60.0, False), (1.0, False)],
+)
+def test_whose_end_is_it(heard_at: float, a_lines: bool) -> None:
+    """A line's own end follows it at once; after a quarter of a second of sound it is a key's."""
+    now = 2.0
+    lines = TypedLines(lambda: now)
+    lines.take(Part(SpeechStarted(1.0)))
+    lines.take(Part("in Paris"))
+    now = heard_at
+    assert lines.take(Part(TurnEnded(2.0))) is a_lines
+    assert not lines.take(Part(TurnEnded(2.0)))  # a second one is a key's

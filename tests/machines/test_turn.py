@@ -503,6 +503,15 @@ def test_a_line_typed_long_before_hides_no_key() -> None:
     assert machine.feed(Part(TurnEnded(2.0)), 2.0) == over(2.0)
 
 
+def test_a_key_let_go_long_after_a_line_is_no_end_of_it() -> None:
+    """It came a second of sound later, and a line's own end follows it at once."""
+    bench = Bench()
+    bench.feed(0.0, started(0.0), text("Hello", 0.5))
+    bench.feed(1.0, Part("typed"), audio(1.0, 1.0))
+    machine = bench.machine
+    assert machine.feed(Part(TurnEnded(2.0)), 2.0) == over(2.0, "Hello")
+
+
 def test_a_key_of_before_ends_nothing_since() -> None:
     """It passes; the pause that came after it is decided as ever."""
     bench = Bench()

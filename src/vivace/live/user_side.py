@@ -27,7 +27,7 @@ class UserSide:
         self.nobody_ends_it: bool = False
         self.words_end: float = math.inf
         self.heard: HeardClock = HeardClock()
-        self.lines: TypedLines = TypedLines()
+        self.lines: TypedLines = TypedLines(lambda: self.heard.heard_at)
         self._since = 0.0  # they began to speak
         self._let_go: SpeechEnded | None = None  # a key was, and the detector has not told the end
         self._over_to = -math.inf  # the newest turn ended

@@ -115,7 +115,7 @@ class ListeningMachine(Machine):
         self._working: tuple[TranscribeAudio, _Span] | None = None
         self._next: deque[_Span] = deque()
         self._key: _Key | None = None
-        self._lines = TypedLines()
+        self._lines = TypedLines(lambda: self._time(self._heard()))
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 from vivace.part import Part, SpeechEnded, SpeechStarted, TurnEnded
 
 __all__ = ["TypedLines", "is_context", "is_interim", "is_spoken"]
+
+_AT_ONCE_S = 0.25  # of sound: so soon after a line comes its own end
 
 
 def is_interim(part: Part) -> bool:
@@ -36,23 +41,29 @@ class TypedLines:
     """Tells whose end a `TurnEnded` is: that of a line typed while the user speaks, or of a key.
 
     The user goes on speaking after the one, and has finished with the other.
+
+    heard_at: tells up to which media time the user's sound has come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heard_at: Callable[[], float]) -> None:
+        self._heard_at = heard_at
         self._speaking = False
-        self._typed = False  # a line, since they began or stopped speaking
+        # A line was, in media time; infinity if none since they began or stopped speaking.
+        self._typed_at = math.inf
 
     def take(self, part: Part) -> bool:
         """Take in a signal or a text. True for the end of a line beside what is being said."""
         match part.body:
             case SpeechStarted():
-                self._speaking, self._typed = True, False
+                self._speaking, self._typed_at = True, math.inf
             case SpeechEnded():
-                self._speaking = self._typed = False
+                self._speaking, self._typed_at = False, math.inf
             case str():
                 of_the_user = part.role == "user" and not is_context(part)
-                self._typed |= of_the_user and not is_spoken(part)
+                if of_the_user and not is_spoken(part):
+                    self._typed_at = self._heard_at()
             case TurnEnded():
-                typed, self._typed = self._typed, False
+                typed = abs(self._heard_at() - self._typed_at) <= _AT_ONCE_S
+                self._typed_at = math.inf
                 return typed and self._speaking
         return False

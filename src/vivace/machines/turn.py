@@ -71,7 +71,7 @@ class TurnMachine(Machine):
         self._text_at: float | None = None
         self._given = ""  # the text of the newest turn, until the user speaks again
         self._let_go: float | None = None  # a key was, and the turn ends there
-        self._lines = TypedLines()
+        self._lines = TypedLines(lambda: self._heard_at)
 
     def feed(self, item: Item, now: float) -> list[Output]:
         match item:
