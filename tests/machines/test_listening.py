@@ -780,6 +780,44 @@ def test_a_key_let_go_before_the_last_sound_has_come(then: str) -> None:
     assert bench.machine.done()
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_key_let_go_before_the_start_of_speech_is_told(told: bool) -> None:
+    """Sound comes late (Bluetooth): a short word is still on its way when its key is let go."""
+    bench = Bench()
+    speech = [(100, 120)]
+    bench.feed(*[audio(n, n + 10, speech) for n in range(0, 100, 10)], let_go(121))
+    assert (bench.passed[-1].at, bench.machine.deadline()) == (0.9, 0.25)
+    bench.feed(audio(100, 110, speech), *([started(100)] if told else []))
+    bench.feed(audio(110, 120, speech))
+    assert bench.machine.deadline() == 0.25
+    bench.feed(audio(120, 130, speech))
+    assert bench.machine.deadline() is None
+    if told:
+        assert bench.answer() == [heard(words((100, 120)), 121)]
+        assert bench.passed[-2:] == [Part(words((100, 120)), at=1.21), let_go(121)]
+    else:
+        assert bench.passed[-1] == let_go(121)
+
+
+def test_a_key_let_go_in_silence_waits_no_longer_than_for_sound() -> None:
+    """The microphone may be closed: after a quarter of a second the turn is over."""
+    bench = Bench()
+    bench.feed(audio(0, 100), let_go(121))
+    assert bench.passed[-1] != let_go(121)
+    bench.take(bench.machine.tick(0.25))
+    assert bench.passed[-1] == let_go(121)
+
+
+def test_the_end_of_a_line_waits_for_no_sound() -> None:
+    """Nothing that was said belongs to it, but a key that waits keeps its time."""
+    bench = Bench()
+    bench.feed(audio(0, 100), Part("typed"), let_go(121))
+    assert bench.passed[-1] == let_go(121)
+    bench.feed(let_go(121), Part("typed"), let_go(121))
+    assert bench.passed[-1] == Part("typed")
+    assert bench.machine.deadline() == 0.25
+
+
 def test_a_key_let_go_while_the_transcriber_fails() -> None:
     """The turn ends all the same, without a text."""
     bench = Bench()

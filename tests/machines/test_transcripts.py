@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from vivace.machines.transcripts import TypedLines, is_context, is_interim
-from vivace.part import Part, SpeechStarted, TurnEnded
+from vivace.part import Part, SpeechEnded, SpeechStarted, TurnEnded
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,17 @@ def test_whose_end_is_it(heard_at: float, a_lines: bool) -> None:
     lines.take(Part("in Paris"))
     now = heard_at
     assert lines.take(Part(TurnEnded(2.0))) is a_lines
+    assert lines.ended_line is a_lines
     assert not lines.take(Part(TurnEnded(2.0)))  # a second one is a key's
+
+
+def test_the_end_of_a_line_in_silence() -> None:
+    """It ends the turn as a key does, and is known for a line's."""
+    lines = TypedLines(lambda: 2.0)
+    assert not lines.take(Part(TurnEnded(1.0)))
+    assert not lines.ended_line
+    lines.take(Part(SpeechStarted(1.0)))
+    lines.take(Part(SpeechEnded(1.5)))
+    lines.take(Part("in Paris"))
+    assert not lines.take(Part(TurnEnded(2.0)))
+    assert lines.ended_line

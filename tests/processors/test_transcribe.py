@@ -110,6 +110,22 @@ async def test_audio_passes_untouched() -> None:
 
 
 @pytest.mark.parametrize("detects", [True, False])
+@pytest.mark.parametrize("late_s", [0.0, 0.1, 0.2, 0.25])
+async def test_a_short_word_whose_sound_comes_late(detects: bool, late_s: float) -> None:
+    """The key is let go before anybody has heard that it is said: it is asked all the same."""
+    caller = Caller([(1.0, 1.2, "no")], until=4.0)
+    listen = DetectSpeech(FakeDetector()) + Transcribe(FakeTranscriber(caller.texts, 0.2))
+    script = [(0.02 * n + 0.02 + late_s, part) for n, part in enumerate(await chunks(caller))]
+    script.append((1.22, Part(TurnEnded(1.22), at=1.22)))
+    script.sort(key=lambda entry: entry[0])
+    listen = listen + DetectTurn(FakeTurnDetector(0.0)) if detects else listen
+    seen = await play(listen + LiveModelProcessor(Scripted(["Noon.", "Again."])), script)
+    asked = [part.body.value for _, part in seen if isinstance(part.body, Data)]
+    prompts = [it["prompt"] for it in asked if it["event"] == "asked"]
+    assert prompts == [[{"role": "user", "text": "no"}]]
+
+
+@pytest.mark.parametrize("detects", [True, False])
 @pytest.mark.parametrize("let_go", [1.05, 1.1, 1.5, 2.2])
 async def test_push_to_talk(detects: bool, let_go: float) -> None:
     """A key ends the turn, whether or not a detector listens too: the words are asked once."""

@@ -180,7 +180,7 @@ class ListeningMachine(Machine):
         self._trim()
         self._pcm += audio.pcm
         if not self._in_turn:
-            return []
+            return self._key_turn()
         longest = self._format.frames(self._rules.longest_s)
         while self._heard() - self._from > longest:
             cut = self._from + longest
@@ -239,7 +239,9 @@ class ListeningMachine(Machine):
         if not (0 < at < math.inf and self._base <= self._frame(at) <= latest):
             at = self._time(heard)  # of another clock, or of none
             item = item.derive(body=TurnEnded(at), at=at)
-        self._key = _Key(item, self._frame(at), now + _ON_ITS_WAY_S)
+        # Nothing that was said belongs to a line.
+        waits = self._key is not None or not self._lines.ended_line
+        self._key = _Key(item, self._frame(at), now + _ON_ITS_WAY_S if waits else now)
         return self._key_turn(now)
 
     def _key_turn(self, now: float = -math.inf) -> list[Output]:
@@ -248,7 +250,7 @@ class ListeningMachine(Machine):
             return []
         out: list[Output] = []
         if key.due < math.inf:
-            if self._speaking and self._heard() < key.end and now < key.due:
+            if self._heard() < key.end and now < key.due:  # its start may not be told yet
                 return []
             key.due, end = math.inf, min(key.end, self._heard())
             if self._speaking and end > self._speech_from:  # the end of speech was not told yet

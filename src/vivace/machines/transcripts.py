@@ -42,11 +42,13 @@ class TypedLines:
 
     The user goes on speaking after the one, and has finished with the other.
 
-    heard_at: tells up to which media time the user's sound has come.
+    heard_at: tells up to which media time the user's sound has come. ended_line: the newest was a
+    line's end, also where nobody spoke.
     """
 
     def __init__(self, heard_at: Callable[[], float]) -> None:
         self._heard_at = heard_at
+        self.ended_line: bool = False
         self._speaking = False
         # A line was, in media time; infinity if none since they began or stopped speaking.
         self._typed_at = math.inf
@@ -63,7 +65,7 @@ class TypedLines:
                 if of_the_user and not is_spoken(part):
                     self._typed_at = self._heard_at()
             case TurnEnded():
-                typed = abs(self._heard_at() - self._typed_at) <= _AT_ONCE_S
+                self.ended_line = abs(self._heard_at() - self._typed_at) <= _AT_ONCE_S
                 self._typed_at = math.inf
-                return typed and self._speaking
+                return self.ended_line and self._speaking
         return False
