@@ -818,6 +818,114 @@ def test_the_end_of_a_line_waits_for_no_sound() -> None:
     assert bench.machine.deadline() == 0.25
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_key_let_go_a_moment_before_the_last_word_is_out(answered: bool) -> None:
+    """The rest of the word is no turn of its own, whether or not the text is there by then."""
+    bench = Bench()
+    speech = [(100, 200), (400, 450)]
+    items = list(talk(speech, 470))
+    at = next(n for n, item in enumerate(items) if (item.at or 0.0) >= 1.9)
+    end = next(n for n, item in enumerate(items) if isinstance(item.body, SpeechEnded))
+    bench.feed(*items[:at], let_go(190))
+    if answered:
+        bench.answer()
+    bench.feed(*items[at : end + 2])
+    if not answered:
+        bench.answer()
+    assert bench.job is None
+    assert bench.texts == [heard(words((100, 190)), 190), heard("", 200)]
+    key = let_go(190 if answered else 200)  # what is told after the end of speech is no older
+    [final] = [part for part in bench.passed if part.text]
+    assert bench.passed[bench.passed.index(final) + 1] == key
+    bench.feed(turn_ended(190))  # who listens downstream says so too
+    bench.converse(iter(items[end + 2 :]))
+    assert bench.texts[2:] == [heard(words((400, 450)), 450)]
+    assert bench.jobs[-1].pcm == samples(370, 470, speech)
+
+
+def test_a_text_of_the_rest_of_a_word_is_not_shown() -> None:
+    """An interim was cut from it before its end was told."""
+    bench = Bench(ListeningRules(interim_s=0.1))
+    speech = [(100, 200)]
+    items = list(talk(speech, 230))
+    end = next(n for n, item in enumerate(items) if isinstance(item.body, SpeechEnded))
+    for item in items[:end]:
+        if item.at == 1.9:
+            bench.feed(let_go(190))
+            while bench.job:
+                bench.answer()
+        bench.feed(item)
+        if (item.at or 0.0) < 1.9 and bench.job:
+            bench.answer()
+    assert bench.job is not None  # from 1.9 s on
+    bench.texts.clear()
+    bench.feed(*items[end:])
+    bench.answer()
+    assert bench.texts == [heard("", 200)]
+
+
+def test_no_text_is_made_of_the_rest_of_a_word_before_its_end_is_told() -> None:
+    """A second of speech makes one, and it is counted from the key."""
+    bench = Bench()
+    speech = [(100, 200)]
+    items = list(talk(speech, 230, end_after=30))
+    at = next(n for n, item in enumerate(items) if (item.at or 0.0) >= 1.9)
+    bench.converse(iter([*items[:at], let_go(190), *items[at:]]))
+    assert [job.at for job in bench.jobs] == [1.9]
+
+
+def test_speech_that_goes_on_after_the_key_is_another_turn() -> None:
+    """It is no rest of a word: it lasts for half a second more."""
+    bench = Bench(ListeningRules(interim_s=0))
+    items = list(talk([(100, 250)], 280))
+    at = next(n for n, item in enumerate(items) if (item.at or 0.0) >= 2.0)
+    bench.converse(iter([*items[:at], let_go(200), *items[at:]]))
+    assert bench.texts == [heard(words((100, 200)), 200), heard(words((200, 250)), 250)]
+
+
+def test_a_short_word_after_the_key_is_another_turn() -> None:
+    """It is over as soon as a rest of a word would be, and began after the key."""
+    bench = Bench(ListeningRules(interim_s=0))
+    speech = [(100, 150), (170, 185)]
+    items = list(talk(speech, 230, end_after=10))
+    at = next(n for n, item in enumerate(items) if (item.at or 0.0) >= 1.6)
+    bench.converse(iter([*items[:at], let_go(165), *items[at:]]))
+    assert bench.texts[1:] == [heard(words((170, 185)), 185)]
+
+
+@pytest.mark.parametrize("end", [160, 230])
+def test_a_key_let_go_while_one_spoke_and_told_after_it(end: int) -> None:
+    """All that was said is of the turn, which ends where the speech did."""
+    bench = Bench(ListeningRules(interim_s=0))
+    bench.feed(*talk([(100, end)], end + 20), let_go(155))
+    bench.answer()
+    assert bench.texts == [heard(words((100, end)), end)]
+    assert bench.passed[-2:] == [Part(words((100, end)), at=end / RATE), let_go(end)]
+
+
+def test_the_end_of_speech_a_moment_after_a_key_that_waits_for_sound() -> None:
+    """A detector that is ahead of the sound: its text is the turn's."""
+    bench = Bench()
+    speech = [(100, 160)]
+    bench.feed(*[audio(n, n + 10, speech) for n in range(0, 150, 10)], started(100))
+    bench.feed(let_go(155), ended(160), audio(150, 160, speech))
+    bench.answer()
+    assert bench.passed[-2:] == [Part(words((100, 150)), at=1.6), let_go(160)]
+
+
+def test_a_second_key_in_the_rest_of_a_word() -> None:
+    """Nothing is left for it: its turn is empty."""
+    bench = Bench()
+    speech = [(100, 200)]
+    bench.feed(*[audio(n, n + 10, speech) for n in range(0, 110, 10)], started(100))
+    bench.feed(*[audio(n, n + 10, speech) for n in range(110, 200, 10)], let_go(190))
+    bench.answer()
+    bench.feed(let_go(203), ended(200), audio(200, 210))
+    assert bench.passed[-2:] == [audio(200, 210), let_go(203)]
+    assert [part.text for part in bench.passed if part.text] == [words((100, 190))]
+    assert bench.texts[-1] == heard("", 200)
+
+
 def test_a_key_let_go_while_the_transcriber_fails() -> None:
     """The turn ends all the same, without a text."""
     bench = Bench()

@@ -503,6 +503,14 @@ def test_a_line_typed_long_before_hides_no_key() -> None:
     assert machine.feed(Part(TurnEnded(2.0)), 2.0) == over(2.0)
 
 
+def test_a_key_let_go_a_moment_before_the_end_of_speech() -> None:
+    """It is told after that, and ends the turn there: the rest of a word is no other turn."""
+    bench = Bench()
+    bench.feed(0.0, started(0.0))
+    bench.feed(2.1, ended(2.0), text("Hello", 2.0))
+    assert bench.machine.feed(Part(TurnEnded(1.9)), 2.2) == over(2.0, "Hello")
+
+
 def test_a_key_let_go_long_after_a_line_is_no_end_of_it() -> None:
     """It came a second of sound later, and a line's own end follows it at once."""
     bench = Bench()

@@ -5,7 +5,7 @@ import pytest
 from vivace.live.live_model import LiveModelProcessor
 from vivace.machines.listening import ListeningRules
 from vivace.models.scripted import Scripted
-from vivace.part import Audio, Data, Part, SpeechEnded, SpeechStarted, TurnEnded
+from vivace.part import Audio, Data, Interrupted, Part, SpeechEnded, SpeechStarted, TurnEnded
 from vivace.processors.detect_speech import DetectSpeech
 from vivace.processors.detect_turn import DetectTurn
 from vivace.processors.transcribe import Transcribe
@@ -123,6 +123,22 @@ async def test_a_short_word_whose_sound_comes_late(detects: bool, late_s: float)
     asked = [part.body.value for _, part in seen if isinstance(part.body, Data)]
     prompts = [it["prompt"] for it in asked if it["event"] == "asked"]
     assert prompts == [[{"role": "user", "text": "no"}]]
+
+
+@pytest.mark.parametrize("detects", [True, False])
+@pytest.mark.parametrize("early_s", [0.04, 0.1, 0.2])
+async def test_a_key_let_go_before_the_last_word_is_out(detects: bool, early_s: float) -> None:
+    """The rest of it neither cuts the answer nor is asked once more."""
+    caller = Caller([(0.5, 2.0, "what time is it")], until=5.0)
+    listen = DetectSpeech(FakeDetector()) + Transcribe(FakeTranscriber(caller.texts, 0.1))
+    script = [(0.02 * n + 0.02, part) for n, part in enumerate(await chunks(caller))]
+    script.append((2.0 - early_s, Part(TurnEnded(2.0 - early_s), at=2.0 - early_s)))
+    script.sort(key=lambda entry: entry[0])
+    listen = listen + DetectTurn(FakeTurnDetector(0.0)) if detects else listen
+    seen = await play(listen + LiveModelProcessor(Scripted(["Noon.", "Again."])), script)
+    assert not [part for _, part in seen if isinstance(part.body, Interrupted)]
+    asked = [part.body.value for _, part in seen if isinstance(part.body, Data)]
+    assert len([it for it in asked if it["event"] == "asked"]) == 1
 
 
 @pytest.mark.parametrize("detects", [True, False])

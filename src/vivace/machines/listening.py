@@ -16,7 +16,7 @@ from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.machine import Item, Job, JobDone, JobFailed, Machine, Output
 from vivace.machines.pressure import Shedding
-from vivace.machines.transcripts import TypedLines
+from vivace.machines.transcripts import TAIL_S, TypedLines
 from vivace.part import Audio, Data, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
 __all__ = ["ListeningMachine", "ListeningRules", "TranscribeAudio"]
@@ -105,6 +105,7 @@ class ListeningMachine(Machine):
         self._zero = 0.0  # media time of frame 0
         self._from = 0  # frame from which on nothing is settled
         self._speech_from = 0  # the same for the newest speech alone
+        self._speech_at = 0  # frame at which that began
         self._quiet_from = 0  # frame at which the speech before it ended
         self._over_to = -1  # frame at which the turn before this one ended
         self._in_turn = self._speaking = False
@@ -203,6 +204,7 @@ class ListeningMachine(Machine):
 
     def _start(self, at: int) -> None:
         before = self._format.frames(self._rules.before_s)
+        self._speech_at = at
         self._speech_from = max(self._base, self._quiet_from, at - before)
         if not self._in_turn:
             self._from = self._speech_from
@@ -221,13 +223,22 @@ class ListeningMachine(Machine):
         self._speaking = False
         self._quiet_from = self._frame(at)
         self._asked_to = heard = self._heard()
-        over = self._over_to  # nothing is new up to here
-        if self._key is not None:
-            over = self._key.end if self._key.due == math.inf else over
-            self._key.due = math.inf
-        start, void = min(self._from, heard), self._quiet_from <= over
-        self._next.append(_Span(start, heard, at, final=True, void=void))
+        over = self._with_tail(self._over_to)  # nothing is new up to here
+        span = _Span(min(self._from, heard), heard, at, final=True, void=self._quiet_from <= over)
+        if span.void:
+            self._turn_ended(over)
+        if (key := self._key) is not None:
+            if (end := self._with_tail(key.end)) > key.end:
+                key.end, key.item = end, key.item.derive(body=TurnEnded(at), at=at)
+            span.void |= self._quiet_from <= key.end and key.due == math.inf
+            key.due = math.inf
+        self._next.append(span)
         return self._work()
+
+    def _with_tail(self, over: int) -> int:
+        """Where a turn that ended at `over` ends: with speech that was over a moment later."""
+        most = over + self._format.frames(TAIL_S)
+        return self._quiet_from if self._speech_at < over < self._quiet_from <= most else over
 
     def _let_go(self, item: Part, at: float, now: float) -> list[Output]:
         """The program ends the turn at `at`: it ends once there is the text of all that was said.
@@ -238,6 +249,9 @@ class ListeningMachine(Machine):
         latest = heard + self._format.rate * _NO_TIME_S
         if not (0 < at < math.inf and self._base <= self._frame(at) <= latest):
             at = self._time(heard)  # of another clock, or of none
+            item = item.derive(body=TurnEnded(at), at=at)
+        elif not self._speaking and self._speech_at < self._frame(at) < self._quiet_from:
+            at = self._time(self._quiet_from)  # told after the end of speech, that was one piece
             item = item.derive(body=TurnEnded(at), at=at)
         # Nothing that was said belongs to a line.
         waits = self._key is not None or not self._lines.ended_line
@@ -270,7 +284,8 @@ class ListeningMachine(Machine):
 
     def _turn_ended(self, at: int) -> None:
         """The turn is over. What was said after `at` is the beginning of the next one."""
-        self._over_to = max(self._over_to, at)
+        self._over_to = at = max(self._over_to, at)
+        self._asked_to = max(self._asked_to, at)
         self._quiet_from = max(self._quiet_from, at)
         self._settled = self._text = ""
         self._complete = True

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from vivace.part import Part, SpeechEnded, SpeechStarted, TurnEnded
 
-__all__ = ["TypedLines", "is_context", "is_interim", "is_spoken"]
+__all__ = ["TAIL_S", "TypedLines", "is_context", "is_interim", "is_spoken"]
 
+# The rest of a word, where a key is let go before it is out; and what hangs on in a detector.
+TAIL_S = 0.25
 _AT_ONCE_S = 0.25  # of sound: so soon after a line comes its own end
 
 

@@ -14,7 +14,7 @@ import msgspec
 from vivace.audio import AudioFormat
 from vivace.errors import AudioError
 from vivace.machines.machine import Announce, Item, Job, JobDone, JobFailed, Machine, Output
-from vivace.machines.transcripts import TypedLines, is_spoken
+from vivace.machines.transcripts import TAIL_S, TypedLines, is_spoken
 from vivace.machines.words import same_words
 from vivace.part import Audio, Data, Part, Reset, SpeechEnded, SpeechStarted, TurnEnded
 
@@ -99,9 +99,10 @@ class TurnMachine(Machine):
                 self._lines.take(item)
                 return [item]
             case Part(body=TurnEnded(at=at)):  # somebody else has ended it: a key was let go
-                if self._lines.take(item) or (self._ended is not None and at < self._ended.at):
+                ended_at = -math.inf if self._ended is None else self._ended.at
+                if self._lines.take(item) or at < ended_at - TAIL_S:
                     return [item]  # of a line, or an older one: what is said since is another
-                self._let_go = at
+                self._let_go = max(at, ended_at)
                 return self._decide(now)
             case Part(body=Reset()) | Reset():
                 self._forget()
