@@ -550,7 +550,65 @@ def test_a_final_text_is_given_once(text_of_it: Part) -> None:
     assert bench.machine.feed(other, 1.3) == [other]
     assert bench.machine.feed(typed, 1.3) == [typed]
     bench.feed(2.0, started(2.0))
-    assert bench.machine.feed(text_of_it, 2.5) == [text_of_it]  # said once more
+    again = text_of_it if text_of_it.at is None else text_of_it.derive(at=2.5)
+    assert bench.machine.feed(again, 2.5) == [again]  # said once more
+
+
+@pytest.mark.parametrize("at", [1.0, None])
+def test_a_final_text_that_comes_when_the_next_turn_has_begun(at: float | None) -> None:
+    """It is of the turn before, which has its words, and takes none of the next one's away."""
+    bench = Bench()
+    bench.feed(0.0, started(0.0), text("hello there", 1.0), ended(1.0))
+    assert bench.judge(1.3, 1.0) == over(1.0, "hello there")
+    bench.feed(2.0, started(2.0), text("and you", 2.5))
+    late = Part("Hello, there.", at=at, metadata={"is_final": True})
+    assert bench.machine.feed(late, 2.6) == []
+    bench.feed(3.0, ended(3.0, follows=False))
+    assert bench.judge(3.3, 1.0) == over(3.0, "and you")
+
+
+def test_a_better_text_that_comes_when_the_next_turn_has_begun() -> None:
+    """It says more than was given, so it passes; the next turn keeps its own words."""
+    bench = Bench()
+    bench.feed(0.0, started(0.0), text("hello", 1.0), ended(1.0))
+    bench.judge(1.3, 1.0)
+    bench.feed(2.0, started(2.0), text("and you", 2.5))
+    assert bench.feed(2.6, Part("Hello there.", at=1.0)) == []
+    bench.feed(3.0, ended(3.0, follows=False))
+    assert bench.judge(3.3, 1.0) == over(3.0, "and you")
+
+
+@pytest.mark.parametrize(
+    ("begins_at", "at", "passes"),
+    [
+        (None, 2.0, False),  # a transcriber counts some of the silence
+        (None, 2.1, True),  # the detector has missed it
+        (1.5, 1.5, False),
+        (1.5, 1.8, True),
+        (3.0, 2.1, True),
+    ],
+)
+def test_the_same_words_again(begins_at: float | None, at: float, passes: bool) -> None:
+    """Said a second later, or in speech that has begun since, they are words of their own."""
+    bench = Bench()
+    bench.feed(0.0, started(0.0), text("yes", 1.0), ended(1.0))
+    assert bench.judge(1.3, 1.0) == over(1.0, "yes")
+    if begins_at is not None:
+        bench.feed(3.0, started(begins_at))
+    again = Part("Yes.", at=at)
+    assert bench.machine.feed(again, 3.1) == ([again] if passes else [])
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_same_words_as_in_the_turn_before_one_without_a_text(begun: bool) -> None:
+    """Its text comes late and is its own; what nobody began is the rest of the turn before."""
+    bench = Bench()
+    bench.feed(0.0, started(0.0), text("yes", 1.0), ended(1.0))
+    bench.judge(1.3, 1.0)
+    bench.feed(2.0, *([started(1.2)] if begun else []), ended(1.5, follows=False))
+    assert bench.judge(2.3, 1.0) == over(1.5)
+    late = Part("Yes.", at=1.5)
+    assert bench.machine.feed(late, 2.5) == ([late] if begun else [])
 
 
 def test_a_text_that_somebody_else_makes_final_is_not_repeated() -> None:

@@ -20,6 +20,8 @@ from vivace.part import Audio, Data, Part, Reset, SpeechEnded, SpeechStarted, Tu
 
 __all__ = ["JudgeTurn", "TurnMachine", "TurnRules", "is_unfinished"]
 
+_LATE_S = 1.0  # a text may say that it ends so much later than a detector: after some silence
+
 # Words that nobody ends a sentence with: whoever stops here is looking for the next one.
 _UNFINISHED = frozenset(
     "a an and because but er erm if my or our the their uh uhm um when which while your".split()
@@ -69,7 +71,9 @@ class TurnMachine(Machine):
         self._probability: float | None = None
         self._text = ""
         self._text_at: float | None = None
-        self._given = ""  # the text of the newest turn, until the user speaks again
+        self._given = ""  # the text of the newest turn
+        self._begun = False  # the user spoke since the end of that
+        self._before_to = -math.inf  # what ends by then, in media time, is of the turn before
         self._let_go: float | None = None  # a key was, and the turn ends there
         self._lines = TypedLines(lambda: self._heard_at)
 
@@ -78,9 +82,9 @@ class TurnMachine(Machine):
             case Part(body=Audio() as audio, role="user"):
                 self._hear(audio, item.at)
                 return [item]
-            case Part(body=SpeechStarted()):
+            case Part(body=SpeechStarted(at=at)):
                 self._lines.take(item)
-                self._given = ""
+                self._begun, self._before_to = True, min(self._before_to, at)
                 self._ended = None if self._let_go is None else self._ended
                 return [item]
             case Part(body=SpeechEnded() as ended):
@@ -91,10 +95,7 @@ class TurnMachine(Machine):
                 self._text, self._text_at = text, item.at
                 return [item, *self._decide(now)]
             case Part(body=str(text), role="user") if is_spoken(item):  # final already
-                if self._given and same_words(text, self._given):
-                    return []  # by this machine, which could not know that it would come
-                self._text = ""
-                return [item]
+                return self._final(item, text)
             case Part(body=str()):
                 self._lines.take(item)
                 return [item]
@@ -149,6 +150,21 @@ class TurnMachine(Machine):
         if excess > 0:
             del self._recent[:excess]
 
+    def _final(self, item: Part, text: str) -> list[Output]:
+        """Somebody else tells what was said: in this turn or, late, in the one before.
+
+        This machine may have given it already, which could not know that it would come.
+        """
+        known = bool(self._given) and same_words(text, self._given)
+        late = known if item.at is None else item.at <= self._before_to
+        if not late or (self._text_at or 0.0) <= self._before_to:
+            self._text = ""
+        if not (known and late):
+            return [item]
+        if item.at is None:  # the next one that has no time is said once more
+            self._given = ""
+        return []
+
     def _pause(self, ended: SpeechEnded, now: float) -> list[Output]:
         self._ended = ended
         self._silent_since = now - max(0.0, self._heard_at - ended.at)
@@ -192,7 +208,9 @@ class TurnMachine(Machine):
 
     def _end(self, at: float) -> list[Output]:
         text = self._text
-        self._given = text or self._given
+        if text or self._begun:
+            self._given = text
+        self._begun, self._before_to = False, at + _LATE_S
         self._forget()
         out: list[Output] = [Part(text, at=at)] if text else []
         return [*out, Part(TurnEnded(at), at=at), Announce(TurnEnded(at))]
