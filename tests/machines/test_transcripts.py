@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from vivace.machines.transcripts import TypedLines, is_context, is_interim
-from vivace.part import Part, SpeechEnded, SpeechStarted, TurnEnded
+from vivace.part import Held, Part, SpeechEnded, SpeechStarted, TurnEnded
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,9 @@ def test_the_end_of_a_line_in_silence() -> None:
     lines.take(Part("in Paris"))
     assert not lines.take(Part(TurnEnded(2.0)))
     assert lines.ended_line
+
+
+def test_other_signals_are_nobodys_end() -> None:
+    """Nor do they make one of what comes after."""
+    lines = TypedLines(lambda: 2.0)
+    assert not lines.take(Part(Held(1)))

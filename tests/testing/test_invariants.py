@@ -267,6 +267,8 @@ def test_who_talks_over_somebody_is_known() -> None:
         ([begins, ends], False),
         ([begins, said, key], False),
         ([begins, typed, key], True),
+        ([begins, typed, Passed(1, Part.audio(bytes(8_000))), key], True),
+        ([begins, typed, Passed(1, Part.audio(bytes(8_320))), key], False),  # long after the line
         ([begins, late], True),
         ([Passed(2, begins.part)], False),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 from vivace.live.agenda import Initiative
@@ -41,6 +42,7 @@ _IDLE = Initiative().idle_prompt
 # Of an interrupted reply: two chunks that wait in the pacer, and four on their way to the consumer.
 _TOOL_S = 8.0  # the slowest tool, with the most jitter
 _NO_MORE = "enough; answer without"  # after many rounds of calls nobody asks any more
+_AT_ONCE_S = 0.25 + 1e-6  # of sound between a line and its own end
 _IN_HAND_S = 6 * 0.2  # chunks between the pacer and a slow consumer, at their longest
 
 
@@ -203,7 +205,8 @@ class TalksOverNobody(_Watch):
     def __init__(self) -> None:
         self._before = 0  # the stage before the conversation
         self._since: float | None = None  # media time since when the user speaks
-        self._typed = False  # a line beside that, which a `TurnEnded` may follow
+        # A line was typed beside that, so much sound ago: a `TurnEnded` that follows is its own.
+        self._typed_s = math.inf
 
     def see(self, event: Event, at: float) -> str | None:
         match event:
@@ -219,15 +222,17 @@ class TalksOverNobody(_Watch):
     def _passed(self, part: Part) -> None:
         match part.body:
             case SpeechStarted(at=at):
-                self._since, self._typed = at, False
+                self._since, self._typed_s = at, math.inf
             case SpeechEnded():
-                self._since, self._typed = None, False
-            case str():
-                self._typed |= part.role == "user" and part.at is None
+                self._since, self._typed_s = None, math.inf
+            case Audio() as audio if part.role == "user":
+                self._typed_s += audio.seconds
+            case str() if part.role == "user" and part.at is None:
+                self._typed_s = 0.0
             case TurnEnded(at=at):
-                key = self._since is not None and at > self._since and not self._typed
+                key = self._since is not None and at > self._since and self._typed_s > _AT_ONCE_S
                 self._since = None if key else self._since
-                self._typed = False
+                self._typed_s = math.inf
 
 
 class AskedForSomething(_Watch):
