@@ -180,6 +180,22 @@ def test_lines_typed_over_a_reply_wait_for_their_own_end() -> None:
 # -- a key that is let go ---------------------------------------------------------------------
 
 
+def test_a_line_without_an_end_waits_for_what_is_being_said() -> None:
+    """Nobody detects ends of turns: the text that is promised ends it, or five seconds do."""
+    for text in ("What time is it?", ""):
+        bench = Bench()
+        bench.feed(1.0, started(1.0))
+        bench.feed(2.0, Part("in Paris"))
+        bench.feed(3.0, Part(SpeechEnded(3.0, transcript_follows=True), at=3.0))
+        assert bench.replies == []
+        if text:
+            bench.feed(3.3, final(text, 3.0))
+        bench.until(3.4 if text else 8.0)
+        assert bench.prompt() == ["user: in Paris", *([f"user: {text}"] if text else [])]
+        bench.until(20.0)
+        assert len(bench.replies) == 1
+
+
 def test_a_key_let_go_ends_what_is_being_said() -> None:
     """The detector tells the end of speech a moment later, which then says nothing new."""
     bench = Bench()

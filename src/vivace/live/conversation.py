@@ -257,9 +257,10 @@ class Conversation(Machine):
         out = self._agent.happened(Event.SPEECH_ENDED, now)
         if over_it:
             out += self._agent.judged(self._overlap.ended(now, ended.at), now)
-        if ended.turn_follows:
-            return out if ended.transcript_follows else out + self._guess(None)
-        return out + self._ended_by_itself(now)
+        # What was said is answered together with a line that was typed meanwhile.
+        if ended.transcript_follows and (ended.turn_follows or not self._memory.hears):
+            return out
+        return out + (self._guess(None) if ended.turn_follows else self._ended_by_itself(now))
 
     def _ended_by_itself(self, now: float) -> list[Output]:
         """Nobody detects ends of turns: the turn ends with what the model is triggered by."""
