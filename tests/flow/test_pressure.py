@@ -186,6 +186,28 @@ async def test_long_chunks_that_wait_press_too() -> None:
     assert levels == [1, 2, 3, 0]
 
 
+async def test_how_long_sound_waits_has_no_gaps() -> None:
+    """A chunk that waited a little less than the one before holds in its turn."""
+
+    class Driven(Processor):
+        def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+            return drive(stream, Machine())
+
+    async def microphone() -> AsyncIterator[Part]:
+        for number in range(12):
+            waited = 0.0 if number < 2 else 0.5 if number % 2 else 0.45
+            await asyncio.sleep(max(0.0, 1.0 + number + waited - now() + begun))
+            yield Part.audio(bytes(32_000), at=float(number))
+
+    levels: list[int] = []
+    async with Pressure() as pressure:
+        begun = now()
+        pressure.on_change(levels.append)
+        async for _ in Driven()(microphone()):
+            pass
+    assert levels == [2, 0]
+
+
 async def test_a_closed_microphone_presses_nobody() -> None:
     """Media time stands still while it is closed, and goes on where it stood."""
 

@@ -228,20 +228,41 @@ def test_a_line_typed_while_the_user_speaks_ends_nothing(hears: bool) -> None:
 def test_a_key_let_go_too_early_and_again() -> None:
     """The user has not taken a breath, so no detector tells of a start: what follows is heard."""
     bench = Bench(END_OF_SPEECH)
+    for at in (0.2, 0.5):  # the detector tells of ends, 0.2 s later
+        bench.feed(at, started(at - 0.1), sound(0.3, 3, at - 0.1))
+        bench.feed(at + 0.1, ended(at), turn_ended(at))
+        bench.over(at + 0.15)
     bench.feed(1.0, started(1.0))
     bench.feed(2.5, sound(1.5, 3, 1.0), turn_ended(2.5))
-    assert bench.prompt() == ["user: 1.5 s"]
+    assert bench.prompt()[-1] == "user: 1.5 s"
     bench.hear(2.6, "So")
     bench.feed(3.8, sound(1.3, 3, 2.5))
-    assert Held(1) not in bench.signals
+    assert bench.signals == []
     bench.feed(4.0, sound(0.2, 3, 3.8))
     bench.until(4.0)
-    assert bench.signals == [Held(1), Interrupted(1, "So")]
+    assert bench.signals == [Held(3), Interrupted(3, "So")]
     bench.feed(4.5, sound(0.5, 3, 4.0), turn_ended(4.5))
-    assert bench.prompt() == ["user: 1.5 s", "model: So—", "user: 2 s"]
+    assert bench.prompt()[-3:] == ["user: 1.5 s", "model: So—", "user: 2 s"]
     bench.feed(5.0, sound(0.5, 0, 4.5), ended(4.6), sound(2.0, 0, 5.0))
     bench.until(20.0)
-    assert len(bench.replies) == 2
+    assert len(bench.replies) == 4
+
+
+@pytest.mark.parametrize("tells", [False, True])
+def test_a_key_and_a_detector_that_is_slow(tells: bool) -> None:
+    """It needs two seconds to tell of an end, or never does: nobody goes on after the key."""
+    bench = Bench(END_OF_SPEECH)
+    if tells:
+        bench.feed(0.1, started(0.0), sound(2.5, 3, 0.0))
+        bench.feed(0.2, ended(0.5), turn_ended(0.5))
+        bench.over(0.3)
+    bench.feed(3.0, started(3.0), sound(1.0, 3, 3.0))
+    bench.feed(4.0, turn_ended(4.0))
+    bench.hear(4.5, "So it is")
+    for at in (4.0, 5.0, 6.0):
+        bench.feed(at + 1.0, sound(1.0, 0, at))
+    bench.until(7.0)
+    assert bench.signals == []
 
 
 def test_a_key_let_go_after_a_line_that_has_no_end() -> None:
@@ -251,6 +272,33 @@ def test_a_key_let_go_after_a_line_that_has_no_end() -> None:
     bench.feed(2.0, sound(1.0, 1, 1.0), final("in Paris"))
     bench.feed(3.3, sound(1.1, 1, 2.0), final("What time is it?", 3.1), turn_ended(3.1))
     assert bench.prompt() == ["user: in Paris", "user: What time is it?"]
+
+
+def test_an_interim_text_of_what_is_over_holds_nothing_up() -> None:
+    """It comes after the end of its speech, its turn, or a reset: what is wished for is said."""
+    for over in ([ended(1.3), turn_ended(1.3)], [turn_ended(1.3)], [Part(Reset(0))]):
+        bench = Bench()
+        bench.feed(1.0, started(1.0)) if len(over) == 2 else None
+        bench.feed(1.2, interim("uh", 1.2))
+        bench.feed(1.7, *over)
+        bench.feed(1.8, *([interim("uh", 1.3)] if over[0].body != Reset(0) else []))
+        bench.feed(2.0, Part(Say("Your taxi is here.")))
+        assert len(bench.replies) == 1
+    bench = Bench()
+    bench.feed(1.0, Part("uh", metadata={"is_final": False}))
+    bench.feed(1.5, Part("", metadata={"is_final": True}), Part(Say("Your taxi is here.")))
+    assert len(bench.replies) == 1
+
+
+def test_a_line_typed_between_interim_texts_does_not_end_them() -> None:
+    """It waits with the wish, until the final text."""
+    bench = Bench(initiative=Initiative(idle_s=2.0))
+    bench.feed(1.0, Part("I want", metadata={"is_final": False}))
+    bench.until(5.5)
+    assert bench.replies == []
+    bench.feed(5.6, Part("size 42"), Part(Say("Rain.")))
+    bench.feed(5.9, Part("I want the red one", metadata={"is_final": True}))
+    assert bench.prompt() == ["user: size 42", "user: I want the red one"]
 
 
 def test_a_key_of_another_clock_hides_no_words() -> None:

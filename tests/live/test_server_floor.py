@@ -110,6 +110,18 @@ async def test_a_noise_costs_no_sample(hold: Hold, ends_at: float, resumes_at: f
     assert talk.news("no_answer") == []
 
 
+async def test_a_noise_does_not_end_the_pause_of_the_program(hold: Hold) -> None:
+    """The reply goes on when the program says so, and not into a sound of the user's."""
+    lines: list[tuple[float, Any]] = [(0.5, Part(Held(1))), *speaks(1.0, 1.3)]
+    talk = await over_a_reply(hold, *lines, (8.0, Part(Resumed(1))))
+    assert [it for it in when(talk, Resumed) if it < 8.0] == []
+    assert [at for at, _, _ in talk.sounds if 1.0 < at < 8.0] == []
+    assert heard_s(talk) == 5.0
+    talk = await over_a_reply(hold, *lines[:2], (1.2, Part(Resumed(1))), *lines[2:])
+    assert when(talk, Resumed) == [2.8]
+    assert heard_s(talk) == 5.0
+
+
 async def test_noises_without_end_leave_the_reply_a_chance(hold: Hold) -> None:
     """Each holds it for a while, and it is heard to its end."""
     noises = [line for start in range(1, 60, 7) for line in speaks(start, start + 6.0, 0.1)]
@@ -473,6 +485,27 @@ async def test_a_reset_after_what_was_said(hold: Hold, at: float) -> None:
     goes_on.insert(1, (2.0, Part(Reset())))
     talk = await hold([script], microphone(6.0, *goes_on), processor() + AudioRateLimiter())
     assert said_by_the_agent(talk)[0] == (3.5, 1)
+
+
+@pytest.mark.parametrize("drops", [True, False])
+@pytest.mark.parametrize("answers_at", [3.6, 5.6])
+async def test_what_is_said_after_a_reset_is_answered(
+    hold: Hold, drops: bool, answers_at: float
+) -> None:
+    """The server drops the old answer, and may tell so, or not; and it may be quicker than we."""
+    tells = [content(interrupted=True), content(turnComplete=True)] if drops else []
+    script: Script = [
+        ASKED, Delay(1.1), *[Send(it) for it in tells], Delay(answers_at - 1.1),
+        Send(heard(user="what is new")), *reply(2.0, "new answer", 2),
+    ]  # fmt: skip
+    lines: list[tuple[float, Any]] = [
+        (0.0, "old question"), (0.5, Part(Reset())), *speaks(1.0, 2.9, 1.1),
+    ]  # fmt: skip
+    talk = await hold([script], microphone(12.0, *lines), processor() + AudioRateLimiter())
+    ((at, mark),) = said_by_the_agent(talk)
+    assert mark == 2
+    assert at == pytest.approx(answers_at, abs=0.03)
+    assert talk.bodies(Interrupted) == []
 
 
 async def test_a_reset_without_a_detector(hold: Hold) -> None:

@@ -72,6 +72,28 @@ def test_a_time_that_is_no_number_is_that_of_the_newest_sound() -> None:
     assert [clock.no_later(at) for at in (math.nan, math.inf, 2.0, 0.5)] == [1.0, 1.0, 1.0, 0.5]
 
 
+def test_a_stage_that_blocks_is_no_closed_microphone() -> None:
+    """0.8 s at a time, for half a second of sound: that comes in bursts, later and later."""
+    clock, now, late = HeardClock(), 0.0, 0.0
+    for _ in range(20):
+        now += 0.8
+        for _ in range(25):
+            late = clock.hear(0.02, None, now)
+    assert late == pytest.approx(now - 10.0 - 0.3, abs=0.05)
+
+
+def test_jitter_after_a_closed_microphone() -> None:
+    """The network has a hiccup soon after: the pause was one all the same, and so is the next."""
+    clock, now = HeardClock(), 0.0
+    for pause in (5.0, 0.7, 5.0):
+        now += pause
+        for index in range(100):
+            now += 0.0 if 10 < index < 21 else 0.22 if index == 10 else 0.02
+            late = clock.hear(0.02, None, now)
+            assert late < 0.25
+    assert clock.when(clock.heard_at) == pytest.approx(now, abs=0.25)
+
+
 def test_a_slow_stage_is_no_closed_microphone() -> None:
     """It needs twice as long as its chunks last, however long these are."""
     for seconds in (0.02, 0.1, 1.0):

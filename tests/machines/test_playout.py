@@ -226,6 +226,9 @@ def test_text_before_any_sound() -> None:
     """Who is to hear the reply has heard nothing of it, but where there is no sound at all."""
     ledger = Ledger()
     ledger.paces = True
+    ledger.book(Part("one two", role="model", turn=7), 0.0)
+    assert ledger.heard(7, 5.0).text == "one two"  # there is no voice, perhaps
+    ledger.queue(8, 1.0)
     for turn in (1, 2):
         ledger.book(Part("one two", role="model", turn=turn), 0.0)
         assert ledger.heard(turn, 5.0).text == ""

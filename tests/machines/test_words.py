@@ -27,7 +27,12 @@ def test_the_same_words() -> None:
     """Capitals and points make no other words; where there are none, the signs count."""
     assert same_words("what time is it", "What time is it?")
     assert not same_words("what time", "what time is it")
+    for text, other in (("what is C", "What is C++?"), ("10", "10%"), ("5", "-5"), ("ดี", "ดู")):
+        assert not same_words(text, other)
+    assert same_words("well, 3.5 and “so”", "Well 3.5, and so…")
     assert same_words(" 👍", "👍 ")
+    assert same_words("...", " ...")
+    assert not same_words("...", "?")
     assert not same_words("👍", "👎")
 
 

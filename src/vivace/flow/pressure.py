@@ -20,6 +20,7 @@ from vivace.part import Data, Part
 
 __all__ = ["Pressure", "pressure_here", "pressure_level"]
 
+_NONE = 0.0, -math.inf
 _here: ContextVar[Pressure | None] = ContextVar("vivace_pressure", default=None)
 
 
@@ -53,7 +54,8 @@ class Pressure:
         self._machine = PressureMachine(rules)
         self._lag = LoopLag(every_s, keep=1, tell=self._look)
         self._late_s = 0.0  # the worst since it was looked at
-        self._queue_s, self._queue_until = 0.0, -math.inf  # the worst, and how long it holds
+        self._queue_s, self._queue_until = _NONE  # the worst, and how long it holds
+        self._next = _NONE  # the worst of what holds longer
         self._runs: WeakSet[Told] = WeakSet()
         self._listeners: list[Callable[[int], object]] = []
         self._told: Counter[Work] = Counter()
@@ -107,8 +109,11 @@ class Pressure:
 
         That holds until the next one is due, however often it is looked at meanwhile.
         """
-        if seconds > self._queue_s:
-            self._queue_s, self._queue_until = seconds, now() + lasts_s
+        until = now() + lasts_s
+        if seconds >= self._queue_s:
+            self._queue_s, self._queue_until = seconds, until
+        elif until > self._queue_until and seconds >= self._next[0]:
+            self._next = seconds, until
 
     def join(self, run: Told) -> None:
         """Tell `run` of changes, for as long as it lives."""
@@ -127,7 +132,9 @@ class Pressure:
         at = now()
         self._late_s = 0.0
         if at >= self._queue_until:
-            self._queue_s = 0.0
+            next_s, until = self._next
+            self._queue_s, self._queue_until = (next_s if until > at else 0.0), until
+            self._next = _NONE
         for level in self._machine.feed(load, at):
             self._change(level)
         self.shedding.share = self._machine.share(at)

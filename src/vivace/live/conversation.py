@@ -275,21 +275,21 @@ class Conversation(Machine):
         out: list[Output] = [part]
         # A text of what was said before the reply was asked for comes late, and says nothing new.
         new = part.at is None or part.at > self._agent.asked_to
+        until = now + self._manners.rules.patience_s if self._floor.state == State.IDLE else 0.0
+        words = self._user.understood(part, until)
         if interim := is_interim(part):
             self._news.latency.mark("transcript", now)
-            if new and part.text.strip() and self._floor.state == State.IDLE:
-                self._agenda.user_was_heard()
-                self._idle_since, self._user.words_end = now, now + self._manners.rules.patience_s
+            self._idle_since = now if words and new else self._idle_since
         elif self._memory.hears and self._was_heard(part):
             return out
         elif part.text.strip():
             self._memory.said.append(part)
-            self._user.words_end = math.inf
             self._user.lines.take(part)
             self._agenda.user_was_heard()
             if self._floor.state == State.IDLE:  # a turn of its own
                 self._floor.feed(Event.SPEECH_STARTED, now)
                 self._floor.feed(Event.SPEECH_ENDED, now)
+            if self._floor.state == State.PAUSE and not self._memory.spoken:
                 # What was spoken is over: its end was told before, or nobody tells ends of speech.
                 self._user.nobody_ends_it = is_spoken(part)
         says = not self._overlap.forgets(part.text, interim=interim)
@@ -381,7 +381,7 @@ class Conversation(Machine):
         out += self._agent.tooling(self._agent.tool_use.reset(now), now)
         out += [*self._replies.stop_reading(), *self._replies.drop_back()]
         self._agent.owe_nothing()
-        if self._user.speaking:  # still: what comes of it from now on is their turn
+        if self._user.reset():  # they speak still: what comes of it from now on is their turn
             self._memory.spoken = True
             out += self._agent.happened(Event.SPEECH_STARTED, now)
         return out
@@ -395,5 +395,6 @@ class Conversation(Machine):
     # -- when ---------------------------------------------------------------------------------
 
     def _idle_due(self) -> float:
-        somebody = self._user.speaking or self._finishing or self._floor.state != State.IDLE
-        return math.inf if somebody or self._agenda else self._agenda.idle_due(self._idle_since)
+        if self._user.speaks or self._agenda or self._finishing or self._floor.state != State.IDLE:
+            return math.inf
+        return self._agenda.idle_due(self._idle_since)

@@ -32,6 +32,7 @@ class ServerReplies:
         self.sounding: int = 0
         self.speaking: bool = False
         self.held: bool = False
+        self.paused: int = 0  # replies up to this one are held by the program
         self._ledger = ledger
         self._rules = rules
         self.overlap: OverlapWatch = OverlapWatch(policy)
@@ -126,6 +127,15 @@ class ServerReplies:
 
     # -- what the user does over it -----------------------------------------------------------
 
+    def pause(self, signal: Held | Resumed) -> bool:
+        """The program holds replies, or lets them go on: not yet, while the user is heard."""
+        if isinstance(signal, Held):
+            self.paused = max(signal.turn, self.paused)
+            return True
+        if signal.turn >= self.paused:
+            self.paused = 0
+        return not self.held
+
     @property
     def overlapped(self) -> bool:
         """True if the user has made a sound over the reply that is being heard."""
@@ -175,9 +185,10 @@ class ServerReplies:
         if self.held and self.overlap.tick(now):
             return [], True
         if self.held and now >= self._until:
+            goes_on = self.sounding > self.paused
             resumed = Announce(Resumed(self.sounding))
             self._let_go()
-            return [resumed], False
+            return [resumed] if goes_on else [], False
         return [], False
 
     def deadline(self) -> float:

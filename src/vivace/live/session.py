@@ -42,7 +42,7 @@ from vivace.machines.server_message import (
 )
 from vivace.machines.tools import ToolRules
 from vivace.machines.window import Window
-from vivace.part import Ask, Image, Interrupted, Part, Reset, Say, Signal
+from vivace.part import Ask, Held, Image, Interrupted, Part, Reset, Resumed, Say, Signal
 
 __all__ = ["Session"]
 
@@ -250,6 +250,8 @@ class Session(Machine):
                 return [announced, *self._turns.announced(signal, now)]
             case Reset() as signal:
                 return [Announce(signal), *self._turns.announced(signal, now)]
+            case Held() | Resumed() as signal:
+                return [part] if self._replies.pause(signal) else []
             case _ if (tooled := self._tools.part(part, now)) is not None:
                 return self._turns.tooling(tooled, now)
             case _:

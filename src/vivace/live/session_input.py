@@ -84,7 +84,8 @@ class SessionInput:
         self._patient_until = -math.inf  # then what is owed may have been a noise
         self._goes_on = False  # what is owed is no more than the rest of a reply
         self._nudged = False  # for the answer that is owed now
-        self._refused_until = -math.inf  # a reply that begins by then answers what was reset
+        self._refused_until = -math.inf  # a reply that begins by then answers what was reset,
+        self._asks_anew = False  # and the user has begun to speak since
         self.clock: HeardClock = HeardClock()
         self.unanswered_sound: bool = False
         self.owed_due: float = math.inf
@@ -158,6 +159,12 @@ class SessionInput:
         self.voice.turn_ended()
         self._spoken = not self._is_told
 
+    def nothing_came(self) -> None:
+        """A turn of the server's is over in which it said nothing: that was what is owed."""
+        self.answered()
+        self._spoken |= self.voice.speaking
+        self._refused_until = -math.inf
+
     def forget(self, now: float) -> None:
         """The answer that is owed is not wanted. That to what the user goes on to say is."""
         self._outbound.forget(now)
@@ -167,6 +174,7 @@ class SessionInput:
             self._refused_until = now + self._rules.answer_within_s
         loud = self._loud
         self.answered()
+        self._asks_anew = False
         self._spoken |= self.voice.speaking
         self._loud = loud and going_on
 
@@ -237,6 +245,7 @@ class SessionInput:
                 return Took()
             case SpeechStarted(at=at, probability=probability):
                 self._is_told = self._spoken = True
+                self._asks_anew = now < self._refused_until
                 self.linger_due = math.inf
                 self.voice.began(at, now)
                 if not self._automatic and not self._active:
@@ -245,6 +254,8 @@ class SessionInput:
                 return Took(passes=True, started=probability, at=self.clock.when(at))
             case SpeechEnded(at=at, turn_follows=follows):
                 self._spoken &= not over  # it came to nothing: a cough
+                if self._asks_anew:
+                    self._refused_until = -math.inf
                 self.voice.ended(now, turn_follows=follows and self._spoken)
                 if not follows:
                     self._turn_ended(now)

@@ -77,7 +77,8 @@ class SessionTurns:
         return out
 
     def _complete(self, message: ServerMessage, now: float) -> list[Output]:
-        (self._input.reply_over if self._replies.turns.under_way else self._input.answered)()
+        under_way = self._replies.turns.under_way
+        (self._input.reply_over if under_way else self._input.nothing_came)()
         if message.busy:  # it works on, and will say more
             self._input.ask(now)
         out = [*self.user_falls_silent(now), *self._replies.complete()]

@@ -7,6 +7,7 @@ import math
 __all__ = ["HeardClock"]
 
 _DRIFT = 1e-3  # seconds a second: far more than two clocks of quartz ever do
+_BURST_S, _BURST = 0.3, 0.4  # so much at once, and of the time that it was stuck, is no jitter
 _MUTED_S = 0.5  # so much later than usual: a closed microphone rather than a slow network
 
 
@@ -17,15 +18,17 @@ class HeardClock:
     usual, and tells best when it was spoken. Clocks drift apart, so the least is let go slowly.
 
     Media time stands still while a microphone is closed, and then what is usual begins anew. Where
-    the sound was only stuck on its way, it comes in a burst that soon tells the least again.
+    the sound was only stuck on its way, much of it comes in a burst: what was usual still is.
     """
 
-    __slots__ = ("_behind", "_came_at", "heard_at")
+    __slots__ = ("_behind", "_came_at", "_gap", "_usual", "heard_at")
 
     def __init__(self) -> None:
         self.heard_at: float = 0.0
         self._behind = math.inf  # the clock minus media time
         self._came_at = math.inf  # the newest sound, on the clock
+        self._gap = 0.0, 0.0, 0.0  # when media time had stood still, how long, how late that was
+        self._usual = math.inf  # before it, as long as that may still be so
 
     def hear(self, seconds: float, at: float | None, now: float) -> float:
         """Sound of this length has come, from media time `at` on; None where it has none.
@@ -36,11 +39,24 @@ class HeardClock:
         stood_still_s = now - self._came_at - (heard_at - self.heard_at)
         # A stage that needs longer than a chunk lasts is slow, however long the chunks are.
         if stood_still_s > _MUTED_S + seconds:
+            if math.isinf(self._usual):
+                self._usual = self._behind
+            self._gap = now, stood_still_s, now - heard_at
             self._behind = math.inf
+        elif not math.isinf(self._usual):
+            self._was_stuck(now, now - heard_at)
         self._behind += _DRIFT * max(0.0, heard_at - self.heard_at)
         self.heard_at, self._came_at = heard_at, now
         self._behind = min(self._behind, now - heard_at)
         return now - heard_at - self._behind
+
+    def _was_stuck(self, now: float, behind: float) -> None:
+        """Was it, or is the microphone open again? Sound comes as fast as it is made, then."""
+        since, stood_still_s, late = self._gap
+        if late - behind >= max(_BURST_S, _BURST * stood_still_s):
+            self._behind, self._usual = min(self._behind, self._usual), math.inf
+        elif now - since > stood_still_s:
+            self._usual = math.inf
 
     def no_later(self, at: float) -> float:
         """Media time `at`, or the newest that there is sound of, if that is earlier."""

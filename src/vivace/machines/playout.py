@@ -173,8 +173,8 @@ class Ledger:
 
     keep: how many of the newest replies are remembered; older ones read as unheard.
 
-    paces: there is a pacer, so replies are to be heard: of one without sound nothing was, until it
-        is clear that it has none.
+    paces: there is a pacer. Once there was a voice, too, replies are to be heard: of one without
+        sound nothing was, until it is clear that it has none.
 
     Where the listener's side reports how far it has played, that is what was heard, and between
     reports its lag behind the plan is followed: jitter is smoothed out, a drift of clocks is not,
@@ -184,6 +184,7 @@ class Ledger:
     def __init__(self, keep: int = 64) -> None:
         self._keep = keep
         self.paces: bool = False
+        self._voiced = False
         self._accounts: OrderedDict[int, _Account] = OrderedDict()
         self._now = -math.inf  # the newest moment that was told
         self._lag: float | None = None  # of the listener behind the plan, in seconds
@@ -198,6 +199,7 @@ class Ledger:
 
     def queue(self, turn: int, seconds: float) -> None:
         """A pacer was given so much sound of reply `turn`."""
+        self._voiced |= self.paces and seconds > 0
         if turn >= 1 and seconds:
             self._account(turn).queued_s += seconds
 
@@ -325,7 +327,7 @@ class Ledger:
         )
 
     def _text(self, account: _Account, seconds: float) -> str:
-        if self.paces and not account.stretches and not account.made:
+        if self._voiced and not account.stretches and not account.made:
             return ""  # its sound is still to come
         return account.text(seconds, self._letters / self._spoken_s)
 

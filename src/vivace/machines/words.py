@@ -23,6 +23,9 @@ _THAI = "\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46"
 _ALONE = f"[{_CHINESE}{_KANA}{_HALF_WIDTH_KANA}{_THAI}]"
 # Quotes go with the character after them; signs above and below, long vowels and points with the
 # one before. Python may know less of Unicode than is in use: what is listed is never a sign.
+_POINTS = (
+    ".,;:!?…\"'“”„‘’«»¿¡。、，！？"  # signs within a word, or before a number, tell words apart
+)
 _BEFORE = f"(?:(?!{_ALONE})\\W)*"
 _AFTER = f"(?:[\u30fc\uff70\uff9e\uff9f]|(?!{_ALONE})[^\\w\\s])*"
 _PIECE = re.compile(f"{_BEFORE}(?:{_ALONE}{_AFTER}(?:\\s+\\Z)?|(?:(?!{_ALONE}).)+)", re.DOTALL)
@@ -46,8 +49,12 @@ def count_words(text: str) -> int:
 
 def same_words(text: str, other: str) -> bool:
     """True if these are the same words: capitals and points are put in late."""
-    words, others = (re.findall(r"\w+", it.casefold()) for it in (text, other))
+    words, others = (_without_points(it) for it in (text, other))
     return words == others if words or others else text.strip() == other.strip()
+
+
+def _without_points(text: str) -> list[str]:
+    return [word for it in text.casefold().split() if (word := it.strip(_POINTS))]
 
 
 def middles(words: str) -> Iterator[tuple[float, str]]:

@@ -46,8 +46,9 @@ class Reader:
                 return self._question(text)
             case Content(turns=turns, complete=complete):
                 said = [turn for turn in turns if turn.text.strip()]
-                return self._turns(said, asks=complete and not history)
+                return self._turns(said, asks=complete and not history, history=history)
             case ActivityStarted():
+                self._told = False
                 return [Part(SpeechStarted(self._at))]
             case ActivityEnded():
                 ended = SpeechEnded(self._at, turn_follows=True)
@@ -57,11 +58,11 @@ class Reader:
             case _:
                 return []
 
-    def _turns(self, turns: list[Turn], *, asks: bool) -> list[Part]:
+    def _turns(self, turns: list[Turn], *, asks: bool, history: bool) -> list[Part]:
         """All but the user's last are context; that one, too, if no answer is wanted."""
         question = turns.pop().text if asks and turns and turns[-1].role == "user" else ""
         parts = [Part(turn.text, role=turn.role, metadata=_CONTEXT) for turn in turns]
-        self._told |= bool(parts)
+        self._told |= bool(parts) and not history
         if question:
             return [*parts, *self._question(question)]
         if not asks:
