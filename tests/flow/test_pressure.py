@@ -145,12 +145,23 @@ async def test_machines_are_fed_the_level() -> None:
     assert machine.levels == [3, 2]
 
 
+class Driven(Processor):
+    def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        return drive(stream, Machine())
+
+
+async def levels_under(microphone: AsyncIterator[Part]) -> list[int]:
+    """Those that are told while the sound comes to a driven stage; 0 at last, as the block ends."""
+    levels: list[int] = []
+    async with Pressure() as pressure:
+        pressure.on_change(levels.append)
+        async for _ in Driven()(microphone):
+            pass
+    return levels
+
+
 async def test_sound_that_waits_presses() -> None:
     """The user's audio comes half a second late, and later, to a driven stage: level 2, then 3."""
-
-    class Driven(Processor):
-        def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
-            return drive(stream, Machine())
 
     async def microphone() -> AsyncIterator[Part]:
         for number in range(100):
@@ -158,40 +169,22 @@ async def test_sound_that_waits_presses() -> None:
             yield Part.audio(bytes(640), at=round(0.02 * number, 6))
             yield Part.audio(bytes(640), at=0.0, role="model")
 
-    levels: list[int] = []
-    async with Pressure() as pressure:
-        pressure.on_change(levels.append)
-        async for _ in Driven()(microphone()):
-            pass
-    assert levels == [1, 2, 3, 0]  # the last one as the block ends
+    assert await levels_under(microphone()) == [1, 2, 3, 0]
 
 
 async def test_long_chunks_that_wait_press_too() -> None:
     """How long one has waited holds until the next one is due."""
-
-    class Driven(Processor):
-        def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
-            return drive(stream, Machine())
 
     async def microphone() -> AsyncIterator[Part]:
         for number in range(40):
             await asyncio.sleep(0.1 if number < 10 else 0.15)
             yield Part.audio(bytes(3200), at=round(0.1 * number, 6))
 
-    levels: list[int] = []
-    async with Pressure() as pressure:
-        pressure.on_change(levels.append)
-        async for _ in Driven()(microphone()):
-            pass
-    assert levels == [1, 2, 3, 0]
+    assert await levels_under(microphone()) == [1, 2, 3, 0]
 
 
 async def test_how_long_sound_waits_has_no_gaps() -> None:
     """A chunk that waited a little less than the one before holds in its turn."""
-
-    class Driven(Processor):
-        def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
-            return drive(stream, Machine())
 
     async def microphone() -> AsyncIterator[Part]:
         for number in range(12):
@@ -199,33 +192,19 @@ async def test_how_long_sound_waits_has_no_gaps() -> None:
             await asyncio.sleep(max(0.0, 1.0 + number + waited - now() + begun))
             yield Part.audio(bytes(32_000), at=float(number))
 
-    levels: list[int] = []
-    async with Pressure() as pressure:
-        begun = now()
-        pressure.on_change(levels.append)
-        async for _ in Driven()(microphone()):
-            pass
-    assert levels == [2, 0]
+    begun = now()
+    assert await levels_under(microphone()) == [2, 0]
 
 
 async def test_a_closed_microphone_presses_nobody() -> None:
     """Media time stands still while it is closed, and goes on where it stood."""
-
-    class Driven(Processor):
-        def call(self, stream: AsyncIterator[Part]) -> AsyncIterator[Part]:
-            return drive(stream, Machine())
 
     async def microphone() -> AsyncIterator[Part]:
         for number in range(100):
             await asyncio.sleep(26.0 if number in {30, 60} else 0.02)
             yield Part.audio(bytes(640), at=round(0.02 * number, 6))
 
-    levels: list[int] = []
-    async with Pressure() as pressure:
-        pressure.on_change(levels.append)
-        async for _ in Driven()(microphone()):
-            pass
-    assert levels == []
+    assert await levels_under(microphone()) == []
 
 
 async def test_chunks_that_leave_late_press() -> None:
