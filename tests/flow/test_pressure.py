@@ -196,6 +196,20 @@ async def test_how_long_sound_waits_has_no_gaps() -> None:
     assert await levels_under(microphone()) == [2, 0]
 
 
+async def test_the_longest_wait_of_all_sessions_counts() -> None:
+    """As long as it holds; one that is shorter, and over before, says nothing."""
+    async with Pressure() as pressure:
+        pressure.queued(0.5, 1.0)
+        pressure.queued(0.1, 0.02)
+        await asyncio.sleep(0.5)
+        assert pressure.level == 2
+        pressure.queued(0.2, 4.0)
+        await asyncio.sleep(3.0)
+        assert pressure.level == 2  # what comes next is no calm yet
+        await asyncio.sleep(9.0)
+        assert pressure.level == 0
+
+
 async def test_a_closed_microphone_presses_nobody() -> None:
     """Media time stands still while it is closed, and goes on where it stood."""
 
