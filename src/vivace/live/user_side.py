@@ -68,11 +68,14 @@ class UserSide:
         """
         if not is_interim(part):
             self.words_end = math.inf if is_spoken(part) else self.words_end
-        elif not part.text.strip() or (part.at or math.inf) <= max(self._ended_at, self._over_to):
+        elif not part.text.strip() or self._is_over(part.at):
             return False
         else:
             self.words_end = until or math.inf
         return True
+
+    def _is_over(self, at: float | None) -> bool:
+        return at is not None and at <= max(self._ended_at, self._over_to)
 
     def let_go(self, at: float) -> SpeechEnded | None:
         """A key was: what ends with it, though nobody has told its end; None if nothing does."""

@@ -23,9 +23,8 @@ _THAI = "\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46"
 _ALONE = f"[{_CHINESE}{_KANA}{_HALF_WIDTH_KANA}{_THAI}]"
 # Quotes go with the character after them; signs above and below, long vowels and points with the
 # one before. Python may know less of Unicode than is in use: what is listed is never a sign.
-_POINTS = (
-    ".,;:!?…\"'“”„‘’«»¿¡。、，！？"  # signs within a word, or before a number, tell words apart
-)
+# Only at the edges of words: a sign within one, or before a number, tells it from others.
+_POINTS = ".,;:!?…\"'“”„‘’«»¿¡。、，！？"
 _BEFORE = f"(?:(?!{_ALONE})\\W)*"
 _AFTER = f"(?:[\u30fc\uff70\uff9e\uff9f]|(?!{_ALONE})[^\\w\\s])*"
 _PIECE = re.compile(f"{_BEFORE}(?:{_ALONE}{_AFTER}(?:\\s+\\Z)?|(?:(?!{_ALONE}).)+)", re.DOTALL)
