@@ -21,7 +21,6 @@ from vivace.part import (
     Ask,
     Data,
     Event,
-    Held,
     Interrupted,
     Part,
     Reset,
@@ -114,6 +113,21 @@ def test_a_transcript_of_what_a_model_heard_as_a_cough_is_new(text: Part) -> Non
     bench.until(9.0)
     assert bench.endings() == [(1, "interrupted")]
     assert bench.prompt()[-1] == "user: No!"
+
+
+def test_the_transcript_of_the_turn_may_come_after_a_cough() -> None:
+    """It has no time, and says nothing new; the next one does."""
+    bench = Bench(END_OF_SPEECH)
+    bench.feed(2.0, started(1.0), sound(1.0, 3, 1.0), Part(SpeechEnded(2.0), at=2.0))
+    bench.hear(2.5, "It is")
+    bench.feed(3.3, started(3.0), sound(0.3, 3, 3.0), Part(SpeechEnded(3.3), at=3.3))
+    bench.until(5.5)
+    bench.feed(5.5, Part("What time is it?", metadata={"is_final": True}))
+    bench.until(9.0)
+    assert bench.endings() == []
+    bench.feed(9.0, Part("No!", metadata={"is_final": True}))
+    bench.until(12.0)
+    assert bench.endings() == [(1, "interrupted")]
 
 
 @pytest.mark.parametrize("late", [True, False])
@@ -223,55 +237,6 @@ def test_a_line_typed_while_the_user_speaks_ends_nothing(hears: bool) -> None:
         assert sum(part.seconds for part in reply.prompt) == 5.0
     else:
         assert bench.prompt()[1:] == ["user: What time is it?"]
-
-
-def test_a_key_let_go_too_early_and_again() -> None:
-    """The user has not taken a breath, so no detector tells of a start: what follows is heard."""
-    bench = Bench(END_OF_SPEECH)
-    for at in (0.2, 0.5):  # the detector tells of ends, 0.2 s later
-        bench.feed(at, started(at - 0.1), sound(0.3, 3, at - 0.1))
-        bench.feed(at + 0.1, ended(at), turn_ended(at))
-        bench.over(at + 0.15)
-    bench.feed(1.0, started(1.0))
-    bench.feed(2.5, sound(1.5, 3, 1.0), turn_ended(2.5))
-    assert bench.prompt()[-1] == "user: 1.5 s"
-    bench.hear(2.6, "So")
-    bench.feed(3.8, sound(1.3, 3, 2.5))
-    assert bench.signals == []
-    bench.feed(4.0, sound(0.2, 3, 3.8))
-    bench.until(4.0)
-    assert bench.signals == [Held(3), Interrupted(3, "So")]
-    bench.feed(4.5, sound(0.5, 3, 4.0), turn_ended(4.5))
-    assert bench.prompt()[-3:] == ["user: 1.5 s", "model: So—", "user: 2 s"]
-    bench.feed(5.0, sound(0.5, 0, 4.5), ended(4.6), sound(2.0, 0, 5.0))
-    bench.until(20.0)
-    assert len(bench.replies) == 4
-
-
-@pytest.mark.parametrize("tells", [False, True])
-def test_a_key_and_a_detector_that_is_slow(tells: bool) -> None:
-    """It needs two seconds to tell of an end, or never does: nobody goes on after the key."""
-    bench = Bench(END_OF_SPEECH)
-    if tells:
-        bench.feed(0.1, started(0.0), sound(2.5, 3, 0.0))
-        bench.feed(0.2, ended(0.5), turn_ended(0.5))
-        bench.over(0.3)
-    bench.feed(3.0, started(3.0), sound(1.0, 3, 3.0))
-    bench.feed(4.0, turn_ended(4.0))
-    bench.hear(4.5, "So it is")
-    for at in (4.0, 5.0, 6.0):
-        bench.feed(at + 1.0, sound(1.0, 0, at))
-    bench.until(7.0)
-    assert bench.signals == []
-
-
-def test_a_key_let_go_after_a_line_that_has_no_end() -> None:
-    """The line waits for the turn's end, and the key is that; it took the key for its own."""
-    bench = Bench()
-    bench.feed(1.0, started(1.0))
-    bench.feed(2.0, sound(1.0, 1, 1.0), final("in Paris"))
-    bench.feed(3.3, sound(1.1, 1, 2.0), final("What time is it?", 3.1), turn_ended(3.1))
-    assert bench.prompt() == ["user: in Paris", "user: What time is it?"]
 
 
 def test_an_interim_text_of_what_is_over_holds_nothing_up() -> None:

@@ -508,6 +508,26 @@ async def test_what_is_said_after_a_reset_is_answered(
     assert talk.bodies(Interrupted) == []
 
 
+async def test_a_reset_while_the_user_speaks_after_a_question(hold: Hold) -> None:
+    """The old answer was owed; what they go on to say is answered before our detector is sure."""
+    script: Script = [
+        ASKED, Delay(3.4), Send(heard(user="what is new")), *reply(1.0, "new answer", 2),
+    ]  # fmt: skip
+    lines: list[tuple[float, Any]] = [
+        (0.1, "old question"), (1.5, SpeechStarted(1.5)), (1.8, Part(Reset())),
+        (3.3, SpeechEnded(3.0, turn_follows=True)), (3.9, TurnEnded(3.0)),
+    ]  # fmt: skip
+    talk = await hold([script], microphone(9.0, *lines), processor() + AudioRateLimiter())
+    assert [mark for _, mark in said_by_the_agent(talk)] == [2]
+
+
+async def test_wishes_to_a_server_that_is_silent_end_with_the_input(hold: Hold) -> None:
+    """It is told the rest at once when it has not answered one, and that is waited for once."""
+    wishes = [(1.0, Part(Say(str(number)))) for number in range(8)]
+    talk = await hold([[]], typed((0.0, "hello"), *wishes, until=2.0), processor())
+    assert talk.seconds <= 31.0
+
+
 async def test_a_reset_without_a_detector(hold: Hold) -> None:
     """What was loud may have been asked; what is loud after it is answered again."""
     calls = Caller([(1.0, 2.0, "a"), (4.0, 5.0, "b")], until=8.0)

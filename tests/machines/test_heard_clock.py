@@ -94,6 +94,16 @@ def test_jitter_after_a_closed_microphone() -> None:
     assert clock.when(clock.heard_at) == pytest.approx(now, abs=0.25)
 
 
+def test_a_stall_after_a_closed_microphone() -> None:
+    """It is over when its burst has come, and the pause before stays one."""
+    clock, now, late = HeardClock(), 0.0, 0.0
+    for index in range(600):
+        now += 14.0 if index == 100 else 0.8 if index == 400 else 0.0 if 400 < index < 440 else 0.02
+        late = clock.hear(0.02, None, now)
+    assert late < 0.1
+    assert clock.when(clock.heard_at) == pytest.approx(now, abs=0.1)
+
+
 def test_a_slow_stage_is_no_closed_microphone() -> None:
     """It needs twice as long as its chunks last, however long these are."""
     for seconds in (0.02, 0.1, 1.0):

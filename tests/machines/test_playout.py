@@ -222,6 +222,19 @@ def test_text_that_is_ahead_of_its_sound() -> None:
         assert ledger.heard(turn).text == ten.text
 
 
+def test_what_was_heard_of_a_reply_that_was_cut_stays() -> None:
+    """Its end comes to the pacer when it is void, and says nothing of how much was to come."""
+    ledger = Ledger()
+    ledger.queue(1, 1.0)
+    ledger.book(Part("one two three four five six seven eight nine ten", role="model", turn=1), 0.0)
+    for index in range(10):
+        ledger.book(paced(""), index / 10, index / 10)
+    ledger.cut(1, 0.6)
+    heard = ledger.heard(1).text
+    ledger.made(1)
+    assert ledger.heard(1).text == heard
+
+
 def test_text_before_any_sound() -> None:
     """Who is to hear the reply has heard nothing of it, but where there is no sound at all."""
     ledger = Ledger()

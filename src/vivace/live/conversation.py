@@ -11,7 +11,7 @@ import math
 from vivace.live.agenda import Agenda
 from vivace.live.answering import Answering, Manners
 from vivace.live.reply import AudioTriggerMode, FirstToken, GiveReply
-from vivace.live.user_side import GOES_ON_S, UserSide
+from vivace.live.user_side import UserSide
 from vivace.machines.floor import Event, State
 from vivace.machines.machine import FLOOR, Announce, Item, JobDone, JobFailed, Machine, Output
 from vivace.machines.playout import Ledger
@@ -225,7 +225,7 @@ class Conversation(Machine):
             case _:
                 return [part]
 
-    def _speech_started(self, at: float, sure: float, now: float, for_s: float = 0) -> list[Output]:
+    def _speech_started(self, at: float, sure: float, now: float) -> list[Output]:
         if not self._listening():
             self._memory.sound.began(self._user.heard.heard_at - at)
         self._user.began(at)
@@ -239,7 +239,7 @@ class Conversation(Machine):
         if replying:
             if self._floor.state == State.OVERLAP:
                 out.append(self._news.held(self._floor.turn, now, self._user.heard.when(at)))
-            return out + self._agent.judged(self._overlap.began(now - for_s, sure), now)
+            return out + self._agent.judged(self._overlap.began(now, sure), now)
         return out + self._replies.read_ahead()
 
     def _let_go(self, at: float, now: float) -> list[Output]:
@@ -304,9 +304,9 @@ class Conversation(Machine):
         return out + self._guess(part) if part.at == self._agent.ended_at else out
 
     def _was_heard(self, part: Part) -> bool:
-        asked_to = self._agent.asked_to
-        since = self._memory.spoken or self._overlap.cleared_to > asked_to
-        return self._user.was_heard(part, since, asked_to)
+        asked = self._floor.turn, self._agent.asked_to, self._replies.prompt[-2:]
+        over_it = self._overlap.cleared_to > self._agent.asked_to
+        return self._user.was_heard(part, asked, self._memory.spoken, over_it)
 
     def _guess(self, text: Part | None) -> list[Output]:
         may = self._manners.speculate and not self._replies.guessing
@@ -316,9 +316,9 @@ class Conversation(Machine):
         return self._replies.guess(text, self._agent.tool_use.running())
 
     def _audio(self, audio: Audio, at: float | None, now: float) -> list[Output]:
-        since = self._user.hear(audio.seconds, at, now)
-        self._memory.hear(audio, listening=self._listening() or self._user.may_go_on)
-        return [] if since is None else self._speech_started(since, 1.0, now, GOES_ON_S)
+        self._user.heard.hear(audio.seconds, at, now)
+        self._memory.hear(audio, listening=self._listening())
+        return []
 
     def _listening(self) -> bool:
         states = (State.USER, State.PAUSE, State.OVERLAP, State.VERDICT)

@@ -279,6 +279,8 @@ class Session(Machine):
         self._input.given_up()
         out: list[Output] = [self._news.tell("no_answer", now, after_s=self._rules.answer_within_s)]
         if self._turns.finishing:
+            while self._input.wishes:  # it is told the rest, and that is waited for once
+                self._input.grant(now, cuts_in=False)
             return out
         if self._rules.on_silence == "nudge":
             self._input.nudge()

@@ -116,6 +116,8 @@ class SessionInput:
     def understood(self) -> None:
         """The server has understood something of what the user said."""
         self._words = True
+        if self._asks_anew or self.speaking:  # since a reset
+            self._refused_until = -math.inf
 
     @property
     def answered_at(self) -> float:
@@ -174,7 +176,7 @@ class SessionInput:
             self._refused_until = now + self._rules.answer_within_s
         loud = self._loud
         self.answered()
-        self._asks_anew = False
+        self._asks_anew = self.voice.speaking
         self._spoken |= self.voice.speaking
         self._loud = loud and going_on
 

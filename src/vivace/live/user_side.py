@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from vivace.machines.heard_clock import HeardClock
 from vivace.machines.transcripts import TypedLines, is_interim, is_spoken
 from vivace.part import Part, SpeechEnded
 
-__all__ = ["GOES_ON_S", "UserSide"]
+__all__ = ["UserSide"]
 
 _LATE_S = 0.3  # a text may say that it ends so much later than a detector does
-GOES_ON_S = 1.5  # so long after a key was let go a detector has told of the end, if there was one,
-_SLOWER = 2.0  # or so many times longer than it has ever needed
 
 
 class UserSide:
@@ -30,8 +29,7 @@ class UserSide:
         self.heard: HeardClock = HeardClock()
         self.lines: TypedLines = TypedLines(lambda: self.heard.heard_at)
         self._since = 0.0  # they began to speak
-        self._told_after_s = math.inf  # a detector tells of an end, at most; none has so far
-        self._let_go: SpeechEnded | None = None  # a key was, and the detector has not told the end
+        self._texted = 0  # the newest turn of which a final text has come
         self._ended_at = self._over_to = -math.inf  # the newest speech and the newest turn ended
 
     @property
@@ -42,18 +40,13 @@ class UserSide:
     def began(self, at: float) -> None:
         """They have begun to speak."""
         self.speaking, self.nobody_ends_it, self._since = True, False, at
-        self._let_go, self.words_end = None, math.inf
+        self.words_end = math.inf
 
     def ended(self, ended: SpeechEnded) -> None:
         """They have fallen silent."""
         self.speaking, self.words_end = False, math.inf
         self._ended_at = max(ended.at, self._ended_at)
         self.nobody_ends_it = not ended.turn_follows or ended.at <= self._over_to
-        if ended is not self._let_go:
-            self._let_go = None
-            after_s = self.heard.heard_at - ended.at
-            known = not math.isinf(self._told_after_s)
-            self._told_after_s = max(after_s, self._told_after_s) if known else after_s
 
     def turn_ended(self, at: float) -> None:
         """Their turn is over, and what is understood of it after this is all there is."""
@@ -81,32 +74,28 @@ class UserSide:
         """A key was: what ends with it, though nobody has told its end; None if nothing does."""
         if not self.speaking or at <= self._since:  # of the turn before, told late
             return None
-        at = self.heard.no_later(at)
-        self._let_go = SpeechEnded(at, transcript_follows=True, turn_follows=True)
-        return self._let_go
+        return SpeechEnded(self.heard.no_later(at), transcript_follows=True, turn_follows=True)
 
-    def hear(self, seconds: float, at: float | None, now: float) -> float | None:
-        """Sound has come. Returns since when they speak, if they went on after a key was let go."""
-        self.heard.hear(seconds, at, now)
-        over = self._let_go
-        if over is None:
-            return None
-        told_s = max(GOES_ON_S, _SLOWER * self._told_after_s)
-        return over.at if self.heard.heard_at >= over.at + told_s else None
-
-    @property
-    def may_go_on(self) -> bool:
-        """True if they may be speaking still, though a key was let go."""
-        return self._let_go is not None
-
-    def was_heard(self, part: Part, spoken: bool, asked_to: float) -> bool:
+    def was_heard(
+        self, part: Part, asked: tuple[int, float, Sequence[Part]], spoken: bool, over_it: bool
+    ) -> bool:
         """True for the transcript of what a model that hears was asked with as sound.
 
-        spoken: there was speech since. asked_to: up to where the sound was given.
+        asked: its reply, up to where the sound was given, and the end of the prompt. spoken: there
+        was speech since. over_it: or a sound that came to nothing; a text without a time is of that
+        only if the turn's own has come.
         """
-        since = spoken or self.speaking  # else it can be of nothing newer
+        turn, asked_to, prompt = asked
+        if any(is_spoken(it) for it in prompt if it.text):
+            self._texted = turn
+        since = (
+            spoken or self.speaking or (over_it and (part.at is not None or self._texted == turn))
+        )
+        # Without speech since it can be of nothing newer.
         at = part.at if part.at is not None else math.inf if since else 0.0
-        return is_spoken(part) and at <= asked_to + (0.0 if since else _LATE_S)
+        heard = is_spoken(part) and at <= asked_to + (0.0 if since else _LATE_S)
+        self._texted = turn if heard else self._texted
+        return heard
 
     def reset(self) -> bool:
         """What they have said is forgotten. True if they go on."""

@@ -7,6 +7,7 @@ import math
 __all__ = ["HeardClock"]
 
 _DRIFT = 1e-3  # seconds a second: far more than two clocks of quartz ever do
+_BURST_WITHIN_S = 2.0  # so soon does it come, once it goes on
 _BURST_S, _BURST = 0.3, 0.4  # so much at once, and of the time that it was stuck, is no jitter
 _MUTED_S = 0.5  # so much later than usual: a closed microphone rather than a slow network
 
@@ -55,7 +56,7 @@ class HeardClock:
         since, stood_still_s, late = self._gap
         if late - behind >= max(_BURST_S, _BURST * stood_still_s):
             self._behind, self._usual = min(self._behind, self._usual), math.inf
-        elif now - since > stood_still_s:
+        elif now - since > min(stood_still_s, _BURST_WITHIN_S):
             self._usual = math.inf
 
     def no_later(self, at: float) -> float:

@@ -285,9 +285,10 @@ class Ledger:
         self.resume(turn, now)
 
     def made(self, turn: int) -> None:
-        """No more will come of reply `turn` than a pacer was given."""
+        """No more will come of reply `turn` than a pacer was given, unless it was cut before."""
         if turn >= 1:
-            self._account(turn).made = True
+            account = self._account(turn)
+            account.made |= account.cut_s is None
 
     def complete(self, turn: int) -> None:
         """Reply `turn` has ended by itself: all that was handed out is heard, sooner or later.

@@ -156,14 +156,12 @@ class TurnMachine(Machine):
         This machine may have given it already, which could not know that it would come.
         """
         known = bool(self._given) and same_words(text, self._given)
-        late = known if item.at is None else item.at <= self._before_to
+        late = known and not self._begun if item.at is None else item.at <= self._before_to
         if not late or (self._text_at or 0.0) <= self._before_to:
             self._text = ""
-        if not (known and late):
-            return [item]
-        if item.at is None:  # the next one that has no time is said once more
+        if item.at is None:  # that was it: the next one that has no time is said once more
             self._given = ""
-        return []
+        return [] if known and late else [item]
 
     def _pause(self, ended: SpeechEnded, now: float) -> list[Output]:
         self._ended = ended
