@@ -554,6 +554,16 @@ def test_a_final_text_is_given_once(text_of_it: Part) -> None:
     assert bench.machine.feed(again, 2.5) == [again]  # said once more
 
 
+def test_the_same_word_said_again_without_a_time() -> None:
+    """The next turn has the same words so far: they are its own."""
+    bench = Bench()
+    bench.feed(0.0, started(0.0), text("yes", 1.0), ended(1.0))
+    assert bench.judge(1.3, 1.0) == over(1.0, "yes")
+    bench.feed(2.0, started(2.0), text("yes", 2.5))
+    again = Part("Yes.", metadata={"is_final": True})
+    assert bench.machine.feed(again, 2.6) == [again]
+
+
 @pytest.mark.parametrize("at", [1.0, None])
 def test_a_final_text_that_comes_when_the_next_turn_has_begun(at: float | None) -> None:
     """It is of the turn before, which has its words, and takes none of the next one's away."""

@@ -156,7 +156,8 @@ class TurnMachine(Machine):
         This machine may have given it already, which could not know that it would come.
         """
         known = bool(self._given) and same_words(text, self._given)
-        late = known and not self._begun if item.at is None else item.at <= self._before_to
+        again = self._begun and same_words(text, self._text)  # as this turn's own so far
+        late = known and not again if item.at is None else item.at <= self._before_to
         if not late or (self._text_at or 0.0) <= self._before_to:
             self._text = ""
         if item.at is None:  # that was it: the next one that has no time is said once more
