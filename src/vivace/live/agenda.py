@@ -13,9 +13,10 @@ import msgspec
 from vivace.errors import StageError
 from vivace.part import Ask, Say
 
-__all__ = ["Agenda", "Initiative"]
+__all__ = ["MOST_WISHES", "TOO_MANY_WISHES", "Agenda", "Initiative"]
 
-_WAITING = 16  # more than that nobody wants to listen to
+MOST_WISHES = 16  # more than that nobody wants to listen to
+TOO_MANY_WISHES = f"{MOST_WISHES} wishes wait already; say less at once"
 
 
 class Initiative(msgspec.Struct, frozen=True):
@@ -53,8 +54,8 @@ class Agenda:
 
     def add(self, wish: Say | Ask) -> str:
         """Take a wish of the program's; return why not, "" if it was taken."""
-        if len(self._waiting) >= _WAITING:
-            return f"{_WAITING} wishes wait already; say less at once"
+        if len(self._waiting) >= MOST_WISHES:
+            return TOO_MANY_WISHES
         self._waiting.append(wish)
         return ""
 

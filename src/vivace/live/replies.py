@@ -230,13 +230,8 @@ def _before(prompt: tuple[Part, ...], said: list[Part], notes: Sequence[Part]) -
 
 def _guessed(ahead: _Ahead, said: list[Part], notes: Sequence[Part]) -> bool:
     """True if it was told this. Sound only has more silence at its end."""
-    told = [*ahead.notes, *(ahead.guess or ())]
-    known = [*notes, *said]
-    same = len(told) == len(known) and len(ahead.notes) == len(notes)
-    return (
-        ahead.guess is not None
-        and same
-        and all(
-            same_words(mine.text, theirs.text) for mine, theirs in zip(told, known, strict=True)
-        )
-    )
+    guess = ahead.guess
+    if guess is None or len(guess) != len(said) or len(ahead.notes) != len(notes):
+        return False
+    pairs = zip((*ahead.notes, *guess), (*notes, *said), strict=True)
+    return all(same_words(mine.text, theirs.text) for mine, theirs in pairs)

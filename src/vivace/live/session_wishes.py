@@ -12,10 +12,10 @@ import math
 import msgspec
 
 from vivace.errors import PartError
+from vivace.live.agenda import MOST_WISHES, TOO_MANY_WISHES
 
 __all__ = ["SessionWishes", "UserVoice"]
 
-_WAITING = 16  # more than that nobody wants to listen to
 _LONGEST_S = 30.0  # nobody speaks so long without a pause that a detector hears: its end was lost
 
 
@@ -36,8 +36,8 @@ class SessionWishes:
 
     def add(self, text: str) -> None:
         """A wish of the program's. Raises PartError if too many wait."""
-        if sum(not it.seen for it in self._waiting) >= _WAITING:
-            raise PartError(f"{_WAITING} wishes wait already; say less at once")
+        if sum(not it.seen for it in self._waiting) >= MOST_WISHES:
+            raise PartError(TOO_MANY_WISHES)
         self._waiting.append(_Wish(text, seen=False, cuts_in=False))
 
     def add_seen(self, text: str, *, cuts_in: bool) -> None:
@@ -47,7 +47,7 @@ class SessionWishes:
         """
         self._waiting.append(_Wish(text, seen=True, cuts_in=cuts_in))
         seen = [it for it in self._waiting if it.seen]
-        if len(seen) > _WAITING:
+        if len(seen) > MOST_WISHES:
             self._waiting.remove(seen[0])
 
     @property
