@@ -79,7 +79,7 @@ def _costs(axes: Any, results: Results) -> None:
     axes.grid(False, axis="y")
     axes.set_yticks(places, names)
     axes.set_ylim(at - 1.3, -1.3)
-    axes.set_xlim(1e-7, 5e-2)  # room for what is written beside the last dot
+    axes.set_xlim(1e-7, 2e-1)  # room for what is written beside the last dot
     _seconds(axes.xaxis)
 
 
@@ -142,6 +142,7 @@ def _seconds(axis: Any) -> None:
         1e-4: "100 µs",
         1e-3: "1 ms",
         1e-2: "10 ms",
+        1e-1: "100 ms",
     }
     axis.set_major_formatter(FuncFormatter(lambda at, _: names.get(float(f"{at:.0e}"), "")))
     axis.set_minor_locator(NullLocator())
